@@ -1,0 +1,1 @@
+"""A bad network on the wire, for tests that need one."""
