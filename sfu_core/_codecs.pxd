@@ -47,8 +47,8 @@ cdef enum:
     DD_MAX_SPATIAL = 4
 
 
+# Facts of one packet. Fields of absent things are 0; `*_off` are offsets in the payload, 0 = absent.
 cdef struct FrameInfo:
-    """Facts of one packet. Fields of absent things are 0; `*_off` are offsets in the payload, 0 = absent."""
     uint32_t dd_switch       # bit per decode target for which the frame is a switching point
     uint16_t picture_id      # VP8, VP9: 7 or 15 bits
     uint16_t picture_id_off
@@ -73,8 +73,8 @@ cdef struct FrameInfo:
     uint8_t has_dd
 
 
+# Template structure of one stream, about 900 bytes; all zero = none seen.
 cdef struct DdState:
-    """Template structure of one stream, about 900 bytes; all zero = none seen."""
     uint64_t dtis[64]                # per template, 2 bits a decode target, target 0 lowest
     uint8_t spatial[64]
     uint8_t temporal[64]

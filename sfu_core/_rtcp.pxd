@@ -122,8 +122,8 @@ cdef struct SdesIter:
     const uint8_t *text      # not zero-terminated
 
 
+# Appends packets at buf + len. A packet that does not fit is not written at all.
 cdef struct RtcpWriter:
-    """Appends packets at buf + len. A packet that does not fit is not written at all."""
     uint8_t *buf
     uint32_t cap
     uint32_t len

@@ -80,15 +80,15 @@ cdef struct RtpPacket:
     uint8_t padded           # the P bit
 
 
+# Where each wanted extension lies: `present` has bit `1 << kind`; offsets count from `RtpPacket.data`.
 cdef struct ExtIndex:
-    """Where each wanted extension lies: `present` has bit `1 << kind`; offsets count from `RtpPacket.data`."""
     uint32_t present
     uint16_t offset[16]
     uint8_t length[16]
 
 
+# Where a written header has its patchable values; offsets from its first byte, 0 = not there.
 cdef struct RtpTemplate:
-    """Where a written header has its patchable values; offsets from its first byte, 0 = not there."""
     uint16_t len             # header bytes
     uint16_t mid_off         # of the element (id byte), not the value
     uint16_t abs_send_time_off

@@ -28,8 +28,8 @@ cdef enum StunClass:
     STUN_ERROR = 3
 
 
+# A view of a datagram: valid as long as its bytes are.
 cdef struct StunMessage:
-    """A view of a datagram: valid as long as its bytes are."""
     const uint8_t *data
     uint32_t len
     const uint8_t *transaction   # 12 bytes
