@@ -195,21 +195,21 @@ cdef uint32_t rtcp_write_twcc(
 
 cdef inline uint64_t ntp_from_unix_ns(int64_t ns) noexcept nogil:
     """Q32.32 seconds since 1900 of a Unix time >= 0."""
-    cdef uint64_t seconds = <uint64_t>ns / 1000000000 + 2208988800
+    cdef uint64_t seconds = <uint64_t>ns // 1000000000 + 2208988800U
     cdef uint64_t rest = <uint64_t>ns % 1000000000
-    return (seconds << 32) | ((rest << 32) / 1000000000)
+    return (seconds << 32) | ((rest << 32) // 1000000000)
 
 
 cdef inline uint64_t ntp_from_ns(int64_t ns) noexcept nogil:
     """Q32.32 seconds of a time on any clock (>= 0), for clocks whose origin does not matter (monotonic)."""
-    cdef uint64_t seconds = <uint64_t>ns / 1000000000
+    cdef uint64_t seconds = <uint64_t>ns // 1000000000
     cdef uint64_t rest = <uint64_t>ns % 1000000000
-    return (seconds << 32) | ((rest << 32) / 1000000000)
+    return (seconds << 32) | ((rest << 32) // 1000000000)
 
 
 cdef inline int64_t ns_from_ntp(uint64_t ntp) noexcept nogil:
     """Nanoseconds of a Q32.32 time on the same origin."""
-    return <int64_t>((ntp >> 32) * 1000000000 + (((ntp & 0xFFFFFFFF) * 1000000000) >> 32))
+    return <int64_t>((ntp >> 32) * 1000000000 + (((ntp & 0xFFFFFFFFU) * 1000000000) >> 32))
 
 
 cdef inline uint32_t ntp_compact(uint64_t ntp) noexcept nogil:
@@ -219,8 +219,8 @@ cdef inline uint32_t ntp_compact(uint64_t ntp) noexcept nogil:
 
 cdef inline uint32_t compact_from_ns(int64_t ns) noexcept nogil:
     """A duration >= 0 in 1/65536 s, as in DLSR and DLRR; saturates."""
-    cdef uint64_t units = (<uint64_t>ns / 1000000000 << 16) + ((<uint64_t>ns % 1000000000 << 16) / 1000000000)
-    return 0xFFFFFFFF if units > 0xFFFFFFFF else <uint32_t>units
+    cdef uint64_t units = (<uint64_t>ns // 1000000000 << 16) + ((<uint64_t>ns % 1000000000 << 16) // 1000000000)
+    return 0xFFFFFFFFU if units > 0xFFFFFFFFU else <uint32_t>units
 
 
 cdef inline int64_t ns_from_compact(uint32_t units) noexcept nogil:

@@ -189,9 +189,9 @@ cdef inline void rtp_set_capture_clock_offset(
 
 cdef inline uint32_t abs_send_time(int64_t ns) noexcept nogil:
     """24-bit fixed point 6.18 seconds, rounded down, of a time in nanoseconds (>= 0); wraps every 64 s."""
-    cdef uint64_t seconds = <uint64_t>ns / 1000000000
+    cdef uint64_t seconds = <uint64_t>ns // 1000000000
     cdef uint64_t rest = <uint64_t>ns % 1000000000
-    return <uint32_t>(((seconds & 63) << 18) | ((rest << 18) / 1000000000))
+    return <uint32_t>(((seconds & 63) << 18) | ((rest << 18) // 1000000000))
 
 
 cdef inline uint32_t ext_abs_send_time(const RtpPacket *packet, const ExtIndex *index) noexcept nogil:
