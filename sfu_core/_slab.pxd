@@ -1,0 +1,68 @@
+"""Fixed tables of C structs in one shared anonymous mapping: tier 0.
+
+Media state is addressed by index and generation, never by pointer, so that a handle of a dead object is
+recognised and another process can map the memory of one that died. Slots are handed out by one thread only
+(the owner of the table); the free list is local to the process.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    SLAB_MAGIC = 0x53465543      # "SFUC"
+    SLAB_VERSION = 1
+    SLAB_TABLES = 16
+    NONE = 0xFFFFFFFF            # no index
+
+cdef enum SlotState:
+    SLOT_FREE = 0
+    SLOT_BUILDING = 1            # the control thread fills it; the media thread does not know it yet
+    SLOT_LIVE = 2
+    SLOT_CLOSING = 3             # closed by the control thread, still linked in the media thread
+
+cdef struct Head:
+    # The first field of every record of every table.
+    uint32_t generation
+    uint32_t state
+
+cdef struct Table:
+    uint64_t offset
+    uint64_t stride
+    uint32_t capacity
+    uint32_t kind
+
+cdef struct SlabHeader:
+    uint64_t magic
+    uint64_t version
+    uint64_t layout              # hash over the strides and capacities: another build does not map it by accident
+    uint64_t bytes
+    Table tables[SLAB_TABLES]
+
+cdef struct FreeList:
+    uint32_t *indices
+    uint32_t count               # indices that have been used and given back
+    uint32_t fresh               # first index never used
+    uint32_t capacity
+
+cdef uint64_t slab_plan(SlabHeader *header, uint32_t kind, uint64_t stride, uint32_t capacity, uint64_t at) noexcept nogil
+cdef uint64_t slab_layout(const SlabHeader *header) noexcept nogil
+cdef void *slab_map(int fd, uint64_t bytes) noexcept nogil
+cdef void slab_unmap(void *base, uint64_t bytes) noexcept nogil
+cdef bint free_list_init(FreeList *free_list, uint32_t capacity) noexcept nogil
+cdef void free_list_destroy(FreeList *free_list) noexcept nogil
+
+cdef inline uint32_t take_slot(FreeList *f) noexcept nogil:
+    """A free index, the one given back last first (its memory is warm), or NONE."""
+    if f.count:
+        f.count -= 1
+        return f.indices[f.count]
+    if f.fresh < f.capacity:
+        f.fresh += 1
+        return f.fresh - 1
+    return NONE
+
+cdef inline void give_slot(FreeList *f, uint32_t index) noexcept nogil:
+    f.indices[f.count] = index
+    f.count += 1
+
+cdef inline uint32_t slots_used(const FreeList *f) noexcept nogil:
+    return f.fresh - f.count

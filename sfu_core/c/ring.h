@@ -1,0 +1,154 @@
+/*
+ * A single-producer, single-consumer ring of records in memory that two threads or processes share.
+ *
+ *     writer: p = ring_reserve(&w, length); fill p; ring_commit(&w, kind, length); ring_publish(&w) -> ring the bell?
+ *     reader: while ((p = ring_peek(&r, &kind, &length))) { use p in place; ring_consume(&r); }
+ *
+ * A record is a word (length, kind) followed by `length` bytes, padded to 8, never split: where it does not fit
+ * before the end of the buffer a SKIP word sends the reader to the start. Positions count bytes for ever and are
+ * taken modulo the capacity, so full and empty need no extra flag. Each side keeps its own capacity and checks
+ * every number that the other side wrote: nonsense in the shared part stops the ring (ring_peek returns NULL and
+ * `broken` is set), it never makes a side read or write outside the buffer.
+ *
+ * The doorbell protocol: a reader that is about to sleep calls ring_may_sleep; a writer rings only when
+ * ring_publish says that the reader sleeps. The two sequentially consistent fences make a lost wake-up impossible:
+ * either the reader sees the new tail, or the writer sees the flag.
+ */
+#ifndef SFU_RING_H
+#define SFU_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define RING_WORD 8u
+#define RING_SKIP 0xFFFFFFFFu
+
+typedef struct {
+    _Alignas(64) _Atomic uint64_t tail; /* written by the writer: end of what is published */
+    _Alignas(64) _Atomic uint64_t head; /* written by the reader: end of what is consumed */
+    _Atomic uint32_t asleep;            /* set by the reader before it sleeps, cleared by whoever wakes it */
+} ring_shared;
+
+typedef struct {
+    ring_shared *shared;
+    uint8_t *data;
+    uint64_t capacity; /* power of two */
+    uint64_t position; /* writer: end of what is committed. reader: start of what is unread */
+    uint64_t limit;    /* last value seen of the other side's position */
+    uint64_t refused;  /* writer: records that found no room */
+    bool broken;       /* the other side wrote what cannot be */
+} ring;
+
+static inline uint64_t ring_bytes(uint64_t capacity) { return sizeof(ring_shared) + capacity; }
+
+static inline uint64_t ring_padded(uint32_t length) { return RING_WORD + (((uint64_t)length + 7u) & ~7ull); }
+
+/* Attach to `memory` (64-byte aligned, ring_bytes(capacity) long, zero when new). */
+static inline void ring_attach(ring *r, void *memory, uint64_t capacity, bool writer) {
+    memset(r, 0, sizeof *r);
+    r->shared = (ring_shared *)memory;
+    r->data = (uint8_t *)memory + sizeof(ring_shared);
+    r->capacity = capacity;
+    r->position = writer ? atomic_load_explicit(&r->shared->tail, memory_order_relaxed)
+                         : atomic_load_explicit(&r->shared->head, memory_order_relaxed);
+    r->limit = writer ? atomic_load_explicit(&r->shared->head, memory_order_acquire) : r->position;
+}
+
+static inline void ring_put_word(uint8_t *at, uint32_t length, uint32_t kind) {
+    memcpy(at, &length, 4);
+    memcpy(at + 4, &kind, 4);
+}
+
+/* Whether `need` bytes are free behind `position`; looks at the reader's position only when it must. */
+static inline bool ring_room(ring *r, uint64_t need) {
+    if (r->position + need - r->limit <= r->capacity) return true;
+    uint64_t head = atomic_load_explicit(&r->shared->head, memory_order_acquire);
+    if (head < r->limit || head > r->position) {
+        r->broken = true;
+        return false;
+    }
+    r->limit = head;
+    return r->position + need - head <= r->capacity;
+}
+
+/* Where to write a record of `length` bytes, or NULL when it does not fit now. */
+static inline void *ring_reserve(ring *r, uint32_t length) {
+    uint64_t need = ring_padded(length);
+    if (r->broken || need > r->capacity / 2) {
+        r->refused++;
+        return NULL;
+    }
+    uint64_t offset = r->position & (r->capacity - 1);
+    uint64_t before_end = r->capacity - offset;
+    uint64_t skip = need <= before_end ? 0 : before_end;
+    if (!ring_room(r, need + skip)) {
+        r->refused++;
+        return NULL;
+    }
+    if (skip) {
+        ring_put_word(r->data + offset, RING_SKIP, 0);
+        r->position += skip;
+        offset = 0;
+    }
+    return r->data + offset + RING_WORD;
+}
+
+/* The record at the place that ring_reserve gave is complete (at most as long as reserved). */
+static inline void ring_commit(ring *r, uint32_t kind, uint32_t length) {
+    ring_put_word(r->data + (r->position & (r->capacity - 1)), length, kind);
+    r->position += ring_padded(length);
+}
+
+/* Show all committed records to the reader; true when it sleeps and must be woken. */
+static inline bool ring_publish(ring *r) {
+    atomic_store_explicit(&r->shared->tail, r->position, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(&r->shared->asleep, memory_order_relaxed)) return false;
+    return atomic_exchange_explicit(&r->shared->asleep, 0, memory_order_acq_rel) != 0;
+}
+
+/* The next record in place, or NULL when there is none. */
+static inline const uint8_t *ring_peek(ring *r, uint32_t *kind, uint32_t *length) {
+    while (!r->broken) {
+        if (r->position == r->limit) {
+            uint64_t tail = atomic_load_explicit(&r->shared->tail, memory_order_acquire);
+            if (tail == r->position) return NULL;
+            if (tail < r->position || tail - r->position > r->capacity || (tail & 7u)) break;
+            r->limit = tail;
+        }
+        uint64_t offset = r->position & (r->capacity - 1);
+        uint32_t size;
+        memcpy(&size, r->data + offset, 4);
+        memcpy(kind, r->data + offset + 4, 4);
+        if (size == RING_SKIP) {
+            if (r->capacity - offset > r->limit - r->position) break;
+            r->position += r->capacity - offset;
+            continue;
+        }
+        uint64_t padded = ring_padded(size);
+        if (padded > r->limit - r->position || padded > r->capacity - offset) break;
+        *length = size;
+        return r->data + offset + RING_WORD;
+    }
+    r->broken = true;
+    return NULL;
+}
+
+/* Done with the record that ring_peek gave (`length` as it gave it): its room is the writer's again. */
+static inline void ring_consume(ring *r, uint32_t length) {
+    r->position += ring_padded(length);
+    atomic_store_explicit(&r->shared->head, r->position, memory_order_release);
+}
+
+/* Reader: announce sleep; true when nothing came in between, so that it may really sleep. */
+static inline bool ring_may_sleep(ring *r) {
+    atomic_store_explicit(&r->shared->asleep, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&r->shared->tail, memory_order_acquire) == r->position;
+}
+
+static inline void ring_awake(ring *r) { atomic_store_explicit(&r->shared->asleep, 0, memory_order_relaxed); }
+
+#endif
