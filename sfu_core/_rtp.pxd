@@ -25,6 +25,7 @@ cdef enum RtpStatus:
     RTP_BAD_CSRC = 3         # the CSRC list ends outside the packet
     RTP_BAD_EXTENSION = 4    # the extension block ends outside the packet
     RTP_BAD_PADDING = 5      # padding of length 0, or longer than what follows the header
+    RTP_TOO_LONG = 6         # more than a datagram can hold (65535 bytes)
 
 
 cdef enum ExtKind:
@@ -109,7 +110,8 @@ cdef bint rtp_extension(
     const RtpPacket *packet, uint8_t id, const uint8_t **value, uint32_t *len
 ) noexcept nogil
 
-# One pass over all elements; `kinds` has 256 entries, id -> ExtKind. Returns `out.present`.
+# One pass over all elements; `kinds` has 256 entries, id -> ExtKind. Returns `out.present`. Elements whose length is wrong for
+# their kind count as absent (so fixed-size values can be read without a further check); of repeated ones the first counts.
 cdef uint32_t rtp_extensions_scan(
     const RtpPacket *packet, const uint8_t *kinds, ExtIndex *out
 ) noexcept nogil
@@ -195,5 +197,5 @@ cdef inline uint32_t abs_send_time(int64_t ns) noexcept nogil:
 
 
 cdef inline uint32_t ext_abs_send_time(const RtpPacket *packet, const ExtIndex *index) noexcept nogil:
-    """The received abs-send-time. Only if `present` has it (the scan checked its length)."""
+    """The received abs-send-time; only if `present` has it."""
     return load24(packet.data + index.offset[<int>EXT_ABS_SEND_TIME])
