@@ -1,0 +1,62 @@
+"""Outgoing sequence numbers and timestamps: seamless over pause, resume, a change of the source, and dropped packets.
+
+Tier 2. One Munger for each outgoing stream. The outgoing ext_seq is also the SRTP index (48 bits), so that two different
+packets never get the same one; a packet that comes twice gets the same number twice.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+
+
+cdef enum MungeVerdict:
+    MUNGE_OK = 0
+    MUNGE_OLD = 1                # before the last sync, or too far back to know its number: refuse
+    MUNGE_DROPPED = 2            # was dropped when it was newest, its number is given to another: refuse
+    MUNGE_NOT_SYNCED = 3
+
+cdef enum:
+    MUNGE_WINDOW = 1024          # how far back behind a dropped packet late ones still find their number
+
+
+# The first 64 bytes are what a packet touches.
+cdef struct Munger:
+    uint64_t in_highest          # newest incoming ext_seq, forwarded or dropped
+    uint64_t out_highest         # its outgoing number (of the one before it, if it was dropped)
+    uint64_t sync_in             # older incoming packets are refused
+    uint64_t last_drop           # newest dropped incoming ext_seq; `dropped` is valid up to here
+    uint64_t reserved_until      # see reserve
+    int64_t last_ns              # when last_ts was sent
+    uint32_t ts_offset           # incoming timestamp - outgoing timestamp
+    uint32_t last_ts             # newest outgoing timestamp
+    uint32_t clock_rate          # Hz
+    uint32_t state               # 0: never synced, 1: nothing since the sync, 2: running
+    uint64_t dropped[MUNGE_WINDOW // 64]
+
+
+# `first_seq`: the number of the first packet, random in 1000..32767 (the caller's).
+cdef void munge_init(Munger *m, uint32_t clock_rate, uint16_t first_seq) noexcept nogil
+# The packet `in_ext` is the first of a (re)start: it gets the next number. With `same_source` its timestamp keeps the
+# offset it had (a pause); else it follows the last one by the time elapsed since.
+cdef void munge_sync(
+    Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, bint same_source
+) noexcept nogil
+# The same, with the first outgoing timestamp known to the caller (layers aligned by sender reports).
+cdef void munge_sync_at(Munger *m, uint64_t in_ext, uint32_t in_ts, uint32_t out_ts) noexcept nogil
+cdef int munge_packet(
+    Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, uint64_t *out_ext, uint32_t *out_ts
+) noexcept nogil
+# The packet will not be forwarded and leaves no gap. A late one leaves its gap: its number cannot be taken back.
+cdef void munge_drop(Munger *m, uint64_t in_ext) noexcept nogil
+# In a process that carries on for one that died: nothing below `reserved_until` is used again. Needs a sync.
+cdef void munge_resume(Munger *m) noexcept nogil
+
+cdef inline uint64_t munge_next(const Munger *m) noexcept nogil:
+    """The number that the next packet in order will get."""
+    return m.out_highest + 1
+
+
+cdef inline bint reserve(uint64_t *reserved_until, uint64_t index, uint64_t block) noexcept nogil:
+    """Makes sure, before `index` is used, that it lies below the stored end of the reserved block. True if it moved."""
+    if index < reserved_until[0]:
+        return False
+    reserved_until[0] = index + block
+    return True
