@@ -2,8 +2,8 @@
 
     python scripts/make_replay.py CAPTURE.pcap SSRC > sfu/bench/video.replay
 
-A record is a packet: µs since the first (u32), RTP ticks since the first (u32), marker bit (u8), payload size (u16)
-and the first 8 payload bytes (codec descriptor and frame header; what follows is only ever forwarded).
+A record is a packet: µs since the first (u32), RTP ticks since the first (u32), marker bit (u8), payload
+size (u16) and the first 8 payload bytes (codec descriptor and frame header; the rest is only forwarded).
 """
 
 import struct
@@ -34,7 +34,8 @@ def payload(packet: bytes) -> bytes:
 
 def replay(path: str, ssrc: int) -> bytes:
     """All packets of `ssrc` as records, in the order in which they were sent."""
-    mine = [(at, p) for at, p in packets(path) if not 192 <= p[1] <= 223 and p[8:12] == ssrc.to_bytes(4, "big")]
+    key = ssrc.to_bytes(4, "big")
+    mine = [(at, p) for at, p in packets(path) if not 192 <= p[1] <= 223 and p[8:12] == key]
     first_at, first = mine[0]
     ticks = int.from_bytes(first[4:8], "big")
     out = b""

@@ -1,4 +1,4 @@
-"""Where processes run and what CPU time they use, from /proc; nothing is asked of the process that is measured."""
+"""Where processes run and what CPU time they use, from /proc; the measured process is not asked."""
 
 from __future__ import annotations
 

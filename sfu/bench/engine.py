@@ -1,6 +1,7 @@
 """What is measured: a thing that takes the publisher's packets and delivers them to every subscriber.
 
-`Engine` is a worker of ours, driven through its public API; `Relay` is a bare copying loop, to test the benchmark with.
+`Engine` is a worker of ours, driven through its public API; `Relay` is a bare copying loop, to test the
+benchmark with.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from sfu.bench.load import Address, LoadProcess
 from sfu.bench.traffic import CLOCK_RATE, PAYLOAD_TYPE, SSRC
 
 HOST = "127.0.0.1"
-KEY_BYTES = {"AEAD_AES_128_GCM": 28, "AEAD_AES_256_GCM": 44, "AES_CM_128_HMAC_SHA1_80": 30, "AES_CM_128_HMAC_SHA1_32": 30}
+KEY_BYTES = {
+    "AEAD_AES_128_GCM": 28,
+    "AEAD_AES_256_GCM": 44,
+    "AES_CM_128_HMAC_SHA1_80": 30,
+    "AES_CM_128_HMAC_SHA1_32": 30,
+}
 
 CODECS: list[dict[str, Any]] = [
     {"kind": "audio", "mimeType": "audio/opus", "clockRate": CLOCK_RATE["audio"], "channels": 2},
@@ -60,9 +66,11 @@ class Engine:
         ingress = await self._plain_transport(comedia=True)
         producer = await ingress.produce(kind=kind, rtp_parameters=published(kind))
         for ip, port in subscribers:
-            egress = await self._plain_transport(**({"enable_srtp": True, "srtp_crypto_suite": suite} if suite else {}))
-            srtp = {"srtp_parameters": random_key(suite)} if suite else {}
-            await egress.connect(ip=ip, port=port, **srtp)
+            options = {"enable_srtp": True, "srtp_crypto_suite": suite} if suite else {}
+            egress = await self._plain_transport(**options)
+            await egress.connect(
+                ip=ip, port=port, **({"srtp_parameters": random_key(suite)} if suite else {})
+            )
             await egress.consume(producer_id=producer.id, rtp_capabilities=self._router.rtp_capabilities)
         return HOST, int(ingress.tuple["localPort"])
 

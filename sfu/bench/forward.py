@@ -1,13 +1,13 @@
 """The forwarding benchmark: CPU time of the engine for each packet it delivers, beside the floor of the same run.
 
-Engine and floor take turns, round by round, on the same CPU and with the same sinks, so that a noisy minute falls on both;
-reported are medians, and the median of the rounds' ratios.
+Engine and floor take turns, round by round, on the same CPU and with the same sinks, so that a noisy minute
+falls on both; reported are medians, and the median of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -48,7 +48,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Sample:
-    """One engine or floor turn: CPU time in ns, packets and bytes delivered, packets that should have been."""
+    """One turn of engine or floor: CPU time in ns, packets and bytes delivered, packets expected."""
 
     cpu: int
     process_cpu: int
@@ -74,6 +74,7 @@ class Result:
 
     def summary(self) -> dict[str, object]:
         """The row of the table; costs in ns a delivered packet."""
+        delivered = sum(sample.delivered for sample in self.engine)
         row: dict[str, object] = {
             "pattern": self.scenario.pattern,
             "size": self.scenario.size,
@@ -86,8 +87,8 @@ class Result:
             "packetsPerCpuSecond": round(1e9 / _cost(self.engine)),
             "floorNs": round(_cost(self.floor)),
             "ratio": round(_ratio(self.engine, self.floor), 3),
-            "datagramBytes": round(sum(s.octets for s in self.engine) / sum(s.delivered for s in self.engine)),
-            "lost": 1 - sum(s.delivered for s in self.engine) / sum(s.expected for s in self.engine),
+            "datagramBytes": round(sum(s.octets for s in self.engine) / delivered),
+            "lost": 1 - delivered / sum(s.expected for s in self.engine),
         }
         if self.segmented_floor:
             row["segmentedFloorNs"] = round(_cost(self.segmented_floor))
@@ -124,7 +125,8 @@ class Bench:
                 result.engine.append(await self._engine_turn(scenario, seconds))
                 result.floor.append(await self._floor_turn(sent_as, subscribers, seconds, gso=False))
                 if scenario.pattern != "lone":
-                    result.segmented_floor.append(await self._floor_turn(sent_as, subscribers, seconds, gso=True))
+                    turn = await self._floor_turn(sent_as, subscribers, seconds, gso=True)
+                    result.segmented_floor.append(turn)
             return result
         finally:
             await self._forwarder.close_room()
@@ -158,20 +160,22 @@ def _mean_size(cycle: traffic.Cycle) -> int:
 
 
 async def run(
-    start: Callable[[set[int]], object],
+    start: Callable[[set[int]], Awaitable[Forwarder]],
     scenarios: Sequence[Scenario],
     *,
     rounds: int,
     seconds: float,
     polling: bool = True,
+    on_start: Callable[[Scenario], None] = lambda _: None,
 ) -> AsyncIterator[Result]:
     """Measures the scenarios one after the other; `start` makes the forwarder on the given CPUs."""
     measured, rest = split_cpus()
-    forwarder = await start(measured)  # type: ignore[misc]
+    forwarder = await start(measured)
     try:
         async with await LoadProcess.start(measured) as floor, await LoadProcess.start(rest) as load:
             bench = Bench(forwarder, floor, load, polling=polling)
             for scenario in scenarios:
+                on_start(scenario)
                 yield await bench.measure(scenario, rounds, seconds)
     finally:
         await forwarder.close()

@@ -1,6 +1,7 @@
 """The load as processes: `LoadProcess` here in the benchmark, `main` in the child, JSON lines between them.
 
-A child owns sink sockets or a sender's socket and runs `sfu._load`; the benchmark only says what to do and reads counts.
+A child owns sink sockets or a sender's socket and runs `sfu._load`; the benchmark says what to do and reads
+the counts.
 """
 
 from __future__ import annotations
@@ -59,10 +60,17 @@ class LoadProcess:
         """Says what `run` sends, and where to."""
         steps = [(at, ticks, b64encode(packet).decode()) for at, ticks, packet in cycle.steps]
         await self._ask(
-            "load", steps=steps, period=cycle.period, rtp_period=cycle.rtp_period, destinations=destinations, gso=gso
+            "load",
+            steps=steps,
+            period=cycle.period,
+            rtp_period=cycle.rtp_period,
+            destinations=destinations,
+            gso=gso,
         )
 
-    async def run(self, seconds: float, *, send: bool = True, polling: bool = True, settle: float = 0.2) -> _load.Run:
+    async def run(
+        self, seconds: float, *, send: bool = True, polling: bool = True, settle: float = 0.2
+    ) -> _load.Run:
         """Sends (unless told not to) and counts for `seconds`, and counts for `settle` seconds more."""
         result: _load.Run = await self._ask("run", seconds=seconds, send=send, polling=polling, settle=settle)
         return result

@@ -1,4 +1,4 @@
-"""What is sent: cycles of RTP packets as (ns after the start, RTP ticks after it, packet). Pure data, no clock, no sockets."""
+"""What is sent: cycles of RTP packets as (ns after the start, RTP ticks after it, packet). Pure data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Cycle:
 
     def grown(self, octets: int) -> Cycle:
         """The same packets, each longer by `octets` (what encryption or rewritten extensions add)."""
-        steps = [(at, ticks, (packet + bytes(max(octets, 0)))[: len(packet) + octets]) for at, ticks, packet in self.steps]
+        padding = bytes(max(octets, 0))
+        steps = [(at, ticks, (packet + padding)[: len(packet) + octets]) for at, ticks, packet in self.steps]
         return Cycle(self.kind, steps, self.period, self.rtp_period)
 
 
@@ -48,7 +49,7 @@ def noise(size: int, seed: int) -> bytes:
 
 
 def steady(size: int, rate: float, burst: int = 1) -> Cycle:
-    """`rate` packets a second with `size` bytes of payload, `burst` at a time; the small ones are Opus, others VP8.
+    """`rate` packets a second with `size` bytes of payload, `burst` at a time; small ones are Opus, others VP8.
 
     A VP8 burst is a frame, the first of each cycle a key frame, so that every consumer can begin at once.
     """
@@ -74,7 +75,7 @@ def _vp8_start(frame: int, packet: int) -> bytes:
 
 
 def captured() -> Cycle:
-    """A camera as a browser sent it: 1280x720 VP8 with temporal layers, its own bursts and sizes, in a loop."""
+    """A browser's camera: 1280x720 VP8 with temporal layers, its own bursts and sizes, in a loop."""
     raw = files(__package__).joinpath("video.replay").read_bytes()
     steps = []
     for i, (micros, ticks, marker, size, head) in enumerate(_RECORD.iter_unpack(raw)):

@@ -1,0 +1,88 @@
+"""`sfu bench`: which scenarios, how long, and where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from sfu.bench import forward, report
+from sfu.bench.engine import Engine, Relay
+
+QUICK = (
+    forward.Scenario("lone", 1200, 100, "gcm"),
+    forward.Scenario("lone", 1200, 100, "cm"),
+    forward.Scenario("lone", 200, 100, "gcm"),
+    forward.Scenario("burst", 1200, 100, "gcm"),
+    forward.Scenario("video", 0, 100, "gcm"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--quick", action="store_true", help="five scenarios in under a minute")
+    add("--fan-out", default="1,10,100,500", help="numbers of subscribers (default %(default)s)")
+    add("--size", default="200,1200", help="bytes of RTP payload (default %(default)s)")
+    add("--pattern", default=",".join(forward.PATTERNS), help="kinds of traffic (default %(default)s)")
+    add("--suite", default="plain,gcm,cm", help="what subscribers get (default %(default)s)")
+    add("--rounds", type=int, help="engine and floor take turns so often (default 5; quick 3)")
+    add("--seconds", type=float, default=1.0, help="length of a turn (default %(default)s)")
+    add("--sleeping", action="store_true", help="sinks sleep for packets, and senders pay for waking them")
+    add("--relay", action="store_true", help="measure a bare copying relay in place of the engine")
+    add("--json", metavar="FILE", help="write the results there (default: printed after the table)")
+
+
+def scenarios(arguments: argparse.Namespace) -> list[forward.Scenario]:
+    """The asked-for combinations; captured video has its own sizes, so it comes once."""
+    if arguments.quick:
+        return list(QUICK)
+    patterns, suites = arguments.pattern.split(","), arguments.suite.split(",")
+    fan_outs, sizes = _numbers(arguments.fan_out), _numbers(arguments.size)
+    return [
+        forward.Scenario(pattern, size, fan_out, suite)
+        for pattern, fan_out in product(patterns, fan_outs)
+        for size, suite in product([0] if pattern == "video" else sizes, suites)
+    ]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+async def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measures, printing a row as each scenario ends."""
+    chosen = scenarios(arguments)
+    progress = report.Progress(len(chosen))
+    rounds = arguments.rounds or (3 if arguments.quick else 5)
+    start = Relay.start if arguments.relay else Engine.start
+    print(report.header())
+    rows = []
+    async for result in forward.run(
+        start,
+        chosen,
+        rounds=rounds,
+        seconds=arguments.seconds,
+        polling=not arguments.sleeping,
+        on_start=lambda scenario: progress.show(scenario.name),
+    ):
+        progress.clear()
+        rows.append(result.summary())
+        print(report.line(rows[-1]), flush=True)
+    return rows
+
+
+def main(arguments: argparse.Namespace) -> int:
+    rows = asyncio.run(run(arguments))
+    print()
+    report.write(arguments.json, rows)
+    print(report.sentence(rows))
+    return 0
+
+
+def script(argv: Sequence[str] | None = None) -> int:
+    """The same as a program of its own, for `benchmarks/forward.py`."""
+    parser = argparse.ArgumentParser(description="CPU cost of forwarding, beside its floor")
+    add_arguments(parser)
+    return main(parser.parse_args(argv))
