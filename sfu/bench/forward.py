@@ -1,4 +1,4 @@
-"""The forwarding benchmark: CPU time of the engine for each packet it delivers, beside the floor of the same run.
+"""The forwarding benchmark: CPU time of the engine for a packet it delivers, beside the floor of the same run.
 
 Engine and floor take turns, round by round, on the same CPU and with the same sinks, so that a noisy minute
 falls on both; reported are medians, and the median of the rounds' ratios.

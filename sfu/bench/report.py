@@ -1,4 +1,4 @@
-"""How results are shown: a table row as each scenario ends, a closing sentence, JSON with the machine's facts."""
+"""How results are shown: a table row as each scenario ends, a closing sentence, JSON with the machine."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def sentence(rows: list[dict[str, Any]]) -> str:
     """The answer in words, from the first row: an encrypted video packet to many."""
     row = rows[0]
     crypto = {"plain": "without encryption", "gcm": "AES-GCM", "cm": "AES-CM"}[row["suite"]]
+    traffic = f"{row['size']} bytes" if row["size"] else "captured video"
     return (
         f"One core forwards {row['packetsPerCpuSecond']:,} packets per second here "
-        f"({row['size']} bytes, {crypto}, to {row['fanOut']} subscribers): {row['engineNs'] / 1000:.2f} µs each, "
+        f"({traffic}, {crypto}, to {row['fanOut']} subscribers): {row['engineNs'] / 1000:.2f} µs each, "
         f"{row['ratio']:.2f} x a bare sendto loop in the same run."
     )
 

@@ -49,7 +49,7 @@ def noise(size: int, seed: int) -> bytes:
 
 
 def steady(size: int, rate: float, burst: int = 1) -> Cycle:
-    """`rate` packets a second with `size` bytes of payload, `burst` at a time; small ones are Opus, others VP8.
+    """`rate` packets a second with `size` bytes of payload, `burst` at a time; Opus if small, else VP8.
 
     A VP8 burst is a frame, the first of each cycle a key frame, so that every consumer can begin at once.
     """
