@@ -15,6 +15,7 @@ cdef enum MungeVerdict:
 
 cdef enum:
     MUNGE_WINDOW = 1024          # how far back behind a dropped packet late ones still find their number
+    MUNGE_WORDS = 16             # of 64 of them
 
 
 # The first 64 bytes are what a packet touches.
@@ -29,7 +30,7 @@ cdef struct Munger:
     uint32_t last_ts             # newest outgoing timestamp
     uint32_t clock_rate          # Hz
     uint32_t state               # 0: never synced, 1: nothing since the sync, 2: running
-    uint64_t dropped[MUNGE_WINDOW // 64]
+    uint64_t dropped[16]         # a bit for each of MUNGE_WINDOW
 
 
 # `first_seq`: the number of the first packet, random in 1000..32767 (the caller's).

@@ -21,6 +21,7 @@ cdef enum:
     RECV_MAX_DROPOUT = 3000      # forward jumps from here on are not believed
     RECV_MAX_MISORDER = 1500     # nor backward jumps from here on
     RECV_WINDOW = 2048           # numbers whose arrival is remembered
+    RECV_WORDS = 32              # of 64 of them
     SCORE_SAMPLES = 24
     SCORE_MAX = 10
 
@@ -46,7 +47,7 @@ cdef struct Score:
 # The offset of a sender's NTP clock to ours; one for all streams of one sender, so that they stay in step.
 cdef struct SenderClock:
     int64_t offset_ns            # our clock - the sender's (plus the shortest delay seen)
-    uint32_t samples             # 0: nothing known
+    uint32_t known
 
 
 # What a peer told in XR RRTR, to be echoed in DLRR (RFC 3611 §4.4, 4.5).
@@ -66,9 +67,9 @@ cdef struct RecvState:
     uint32_t clock_rate          # Hz
     uint32_t bad_seq             # the number that would make a refused jump believable
     uint32_t started
-    uint32_t transit             # arrival - timestamp of the packet before, in clock units
+    uint32_t transit             # arrival - timestamp of the newest packet, in clock units
+    uint32_t transit_known
     uint32_t jitter_q4           # jitter * 16
-    uint32_t highest_ts          # RTP timestamp of `highest`
     int64_t last_ns              # arrival of the last accepted packet
     Meter meter                  # accepted packets without padding-only ones: packets, bytes, rate
     uint64_t padding_packets     # padding only
@@ -90,7 +91,7 @@ cdef struct RecvState:
     uint64_t score_repaired
     uint64_t score_retransmitted
     Score score
-    uint64_t seen[RECV_WINDOW // 64]
+    uint64_t seen[32]            # a bit for each of RECV_WINDOW
 
 
 # The first 64 bytes are what a packet touches.
