@@ -1,4 +1,5 @@
-"""RTCP: an iterator over compound packets, readers and writers (RFC 3550, 4585, 5104, 3611; REMB and transport-cc drafts).
+"""RTCP, the reading half: an iterator over compound packets and readers (RFC 3550, 4585, 5104, 3611; REMB and transport-cc
+drafts), and the time formats of reports. Writing: `_rtcp_write`.
 
 Tier 1: over bytes that the caller owns; nothing here allocates or reads a clock. Readers are given an iterator that stands
 on a packet of their type (they check it) and answer False/0 for anything malformed.
@@ -32,7 +33,6 @@ cdef enum:
     SDES_CNAME = 1
     XR_RRTR = 4
     XR_DLRR = 5
-    TWCC_LOST = -1           # in the builder's array of arrivals
 
 
 cdef struct RtcpIter:
@@ -122,13 +122,6 @@ cdef struct SdesIter:
     const uint8_t *text      # not zero-terminated
 
 
-# Appends packets at buf + len. A packet that does not fit is not written at all.
-cdef struct RtcpWriter:
-    uint8_t *buf
-    uint32_t cap
-    uint32_t len
-
-
 cdef void rtcp_iter(RtcpIter *it, const uint8_t *data, uint32_t len) noexcept nogil
 cdef bint rtcp_next(RtcpIter *it) noexcept nogil
 
@@ -160,37 +153,6 @@ cdef bint rtcp_sdes(const RtcpIter *it, SdesIter *out) noexcept nogil
 cdef bint rtcp_sdes_next(SdesIter *it) noexcept nogil
 cdef uint32_t rtcp_bye_count(const RtcpIter *it) noexcept nogil
 cdef uint32_t rtcp_bye(const RtcpIter *it, uint32_t index) noexcept nogil
-
-# Writers: True if written. At most RTCP_MAX_BLOCKS report blocks, CNAMEs up to 255 bytes.
-cdef bint rtcp_write_sr(
-    RtcpWriter *w, uint32_t ssrc, const SenderInfo *info, const ReportBlock *blocks, uint32_t count
-) noexcept nogil
-cdef bint rtcp_write_rr(
-    RtcpWriter *w, uint32_t ssrc, const ReportBlock *blocks, uint32_t count
-) noexcept nogil
-cdef bint rtcp_write_sdes(RtcpWriter *w, uint32_t ssrc, const uint8_t *cname, uint32_t len) noexcept nogil
-cdef bint rtcp_write_bye(RtcpWriter *w, uint32_t ssrc) noexcept nogil
-cdef bint rtcp_write_rrtr(RtcpWriter *w, uint32_t ssrc, uint64_t ntp) noexcept nogil
-cdef bint rtcp_write_dlrr(
-    RtcpWriter *w, uint32_t ssrc, const DlrrEntry *entries, uint32_t count
-) noexcept nogil
-# `seqs` in ascending order on the 16-bit circle. Returns how many of them were written (as many as fit).
-cdef uint32_t rtcp_write_nack(
-    RtcpWriter *w, uint32_t sender_ssrc, uint32_t media_ssrc, const uint16_t *seqs, uint32_t count
-) noexcept nogil
-cdef bint rtcp_write_pli(RtcpWriter *w, uint32_t sender_ssrc, uint32_t media_ssrc) noexcept nogil
-cdef bint rtcp_write_fir(
-    RtcpWriter *w, uint32_t sender_ssrc, uint32_t media_ssrc, const FirEntry *entries, uint32_t count
-) noexcept nogil
-cdef bint rtcp_write_remb(
-    RtcpWriter *w, uint32_t sender_ssrc, uint64_t bitrate, const uint32_t *ssrcs, uint32_t count
-) noexcept nogil
-# `arrivals[i]`: when packet base_seq + i came, in units of 250 us on any clock >= 0, or TWCC_LOST. Returns how many
-# statuses were written (fewer when full or a gap exceeds 16 bits: go on from there in a next packet); 0 if none came.
-cdef uint32_t rtcp_write_twcc(
-    RtcpWriter *w, uint32_t sender_ssrc, uint32_t media_ssrc, uint8_t feedback_count,
-    uint16_t base_seq, const int64_t *arrivals, uint32_t count
-) noexcept nogil
 
 
 cdef inline uint64_t ntp_from_unix_ns(int64_t ns) noexcept nogil:
