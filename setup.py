@@ -63,4 +63,7 @@ extensions = [extension(path) for path in sources()]
 if cythonize:
     extensions = cythonize(extensions, compiler_directives=DIRECTIVES, show_all_warnings=False)
 
-setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}})
+setup(
+    ext_modules=extensions,
+    options={"bdist_wheel": {"py_limited_api": "cp311"}, "build_ext": {"parallel": os.cpu_count()}},
+)
