@@ -51,9 +51,9 @@ cdef bint rtcp_next(RtcpIter *it) noexcept nogil:
     if size > left:
         return False
     padding = 0
-    if data[0] & 0x20:       # only the last packet may be padded, in whole words, the header not included
+    if data[0] & 0x20:       # Chromium pads transport-cc with single bytes, though the RFC wants whole words
         padding = data[size - 1]
-        if size != left or padding == 0 or padding & 3 or padding > size - HEADER:
+        if padding == 0 or padding > size - HEADER:
             return False
     it.malformed = False
     it.cursor = data + size
@@ -330,13 +330,13 @@ cdef bint rtcp_sdes(const RtcpIter *it, SdesIter *out) noexcept nogil:
         return False
     memset(out, 0, sizeof(SdesIter))
     out.cursor = it.body
-    out.end = it.body + it.len
+    out.end = it.body + (it.len & ~<uint32_t>3)
     out.chunks_left = it.count
     return True
 
 
 cdef inline void end_chunk(SdesIter *it) noexcept nogil:
-    """From the zero that ends a chunk to the next word. Chunks begin on words counted from the (aligned) end."""
+    """From the zero that ends a chunk to the next word. Chunks begin on words as counted from the end, too."""
     it.cursor += ((it.end - it.cursor - 1) & 3) + 1
     it.in_chunk = False
 
