@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 cdef extern from "ring.h" nogil:
     ctypedef struct ring:
         uint64_t position
+        uint64_t capacity
         uint64_t refused
         bint broken
 
@@ -13,6 +14,7 @@ cdef extern from "ring.h" nogil:
     void ring_attach(ring *r, void *memory, uint64_t capacity, bint writer) noexcept
     void *ring_reserve(ring *r, uint32_t length) noexcept
     void ring_commit(ring *r, uint32_t kind, uint32_t length) noexcept
+    uint64_t ring_used(ring *r) noexcept
     bint ring_publish(ring *r) noexcept
     const uint8_t *ring_peek(ring *r, uint32_t *kind, uint32_t *length) noexcept
     void ring_consume(ring *r, uint32_t length) noexcept

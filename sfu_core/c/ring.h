@@ -101,6 +101,11 @@ static inline void ring_commit(ring *r, uint32_t kind, uint32_t length) {
     r->position += ring_padded(length);
 }
 
+/* Writer: bytes committed and not yet consumed. */
+static inline uint64_t ring_used(ring *r) {
+    return r->position - atomic_load_explicit(&r->shared->head, memory_order_relaxed);
+}
+
 /* Show all committed records to the reader; true when it sleeps and must be woken. */
 static inline bool ring_publish(ring *r) {
     atomic_store_explicit(&r->shared->tail, r->position, memory_order_release);
