@@ -167,6 +167,7 @@ class ConsumerRtp(Notification):
 
     EVENT = Event.CONSUMER_RTP
     BODY = 17
+    MEDIA = True
     data: bytes
 
 

@@ -126,4 +126,5 @@ class DirectTransportRtcp(Notification):
 
     EVENT = Event.DIRECTTRANSPORT_RTCP
     BODY = 12
+    MEDIA = True
     data: bytes

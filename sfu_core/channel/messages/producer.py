@@ -85,6 +85,7 @@ class ProducerSend(Notification):
 
     EVENT = Event.PRODUCER_SEND
     BODY = 4
+    MEDIA = True
     data: bytes
 
 

@@ -204,6 +204,7 @@ class TransportSendRtcp(Notification):
 
     EVENT = Event.TRANSPORT_SEND_RTCP
     BODY = 1
+    MEDIA = True
     data: bytes
 
 

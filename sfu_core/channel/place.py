@@ -1,0 +1,64 @@
+"""Where a channel's worker runs: what decides how two workers reach each other.
+
+Two places with the same host id share a kernel: they may use loopback or shared memory. Otherwise they
+use the announced addresses.
+"""
+
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sfu_core.channel.messages import EXTENSIONS
+
+PROTOCOL_VERSION: Final = 1
+"""Changes when a peer of the former version could no longer be understood."""
+
+_MACHINE_ID = Path("/etc/machine-id")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A read-only description; `announced_addresses` are reachable from other hosts, best first."""
+
+    host_id: str
+    announced_addresses: tuple[str, ...] = ()
+    protocol_version: int = PROTOCOL_VERSION
+    extensions: frozenset[int] = frozenset()
+
+    def shares_host_with(self, other: "Place") -> bool:
+        return self.host_id == other.host_id
+
+
+def local_place(announced_addresses: tuple[str, ...] = ()) -> Place:
+    """The place of a worker on this host that serves every extension this version knows."""
+    return Place(
+        host_id=host_id(), announced_addresses=announced_addresses, extensions=frozenset(EXTENSIONS)
+    )
+
+
+@cache
+def host_id() -> str:
+    """Names this machine and this boot, without giving either away (32 hex digits).
+
+    Machine and boot alone are not enough: containers may share both and still not share a network, so
+    the network and process name spaces count too.
+    """
+    parts = (_read(_MACHINE_ID), _read(_BOOT_ID), _namespace("net"), _namespace("pid"))
+    return blake2b("\n".join(parts).encode(), digest_size=16, person=b"sfu-host-id").hexdigest()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace(kind: str) -> str:
+    try:
+        return Path(f"/proc/self/ns/{kind}").readlink().name
+    except OSError:
+        return ""
