@@ -1,6 +1,6 @@
 """What the media thread tells the control thread, and when it wants to be called again. Tier 3."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from sfu_core._core cimport Core, Path, RecvStream, SendStream, Transport
 from sfu_core._slab cimport Head
