@@ -83,7 +83,7 @@ cdef void answer_success(
     cdef const uint8_t *ip = net_ip(path.remote.bytes, path.remote.length, &ip_length)
     length = stun_write_success(
         slot, SLOT_SIZE, message, ip, ip_length, net_port(path.remote.bytes),
-        ice.old_password if old else ice.password,
+        <const uint8_t *>ice.old_password if old else <const uint8_t *>ice.password,
         ice.old_password_length if old else ice.password_length,
     )
     if length:

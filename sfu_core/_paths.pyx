@@ -171,7 +171,7 @@ cdef uint32_t ufrag_bucket(const Core *core, const uint8_t *ufrag, uint32_t leng
 cdef inline const uint8_t *ufrag_of(const Core *core, uint32_t entry, uint32_t *length) noexcept nogil:
     cdef Ice *ice = &core.transports[entry >> 1].ice
     length[0] = ice.old_ufrag_length if entry & 1 else ice.ufrag_length
-    return ice.old_ufrag if entry & 1 else ice.ufrag
+    return <const uint8_t *>ice.old_ufrag if entry & 1 else <const uint8_t *>ice.ufrag
 
 
 cdef void ufrag_add(Core *core, uint32_t transport, uint32_t which) noexcept nogil:
