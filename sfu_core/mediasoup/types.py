@@ -234,6 +234,18 @@ class SctpParameters(TypedDict):
     isDataChannel: bool
 
 
+class SctpOptions(TypedDict, total=False):
+    """Keyword arguments about SCTP of the methods that create transports; sizes in bytes."""
+
+    enable_sctp: bool
+    max_send_message_size: int
+    max_receive_message_size: int
+    sctp_send_buffer_size: int
+    sctp_per_stream_send_queue_limit: int
+    sctp_max_receiver_window_buffer_size: int
+    sctp_default_stream_buffered_amount_low_threshold: int
+
+
 class SctpNegotiatedCapabilities(TypedDict):
     """Streams agreed with the peer (zeros until the association is up)."""
 

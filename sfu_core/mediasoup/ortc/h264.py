@@ -53,7 +53,7 @@ class ProfileLevelId:
 
     def __str__(self) -> str:
         if self.level == LEVEL_1B:
-            return _LEVEL_1B_IDS.get(self.profile, f"{self.profile.value}0b")
+            return _LEVEL_1B_IDS[self.profile]
         return f"{self.profile.value}{self.level:02x}"
 
 

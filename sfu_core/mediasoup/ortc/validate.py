@@ -24,6 +24,7 @@ from ..types import (
 _MIME_TYPE = re.compile(r"(audio|video)/.+", re.IGNORECASE)
 _MAX_UINT16 = 0xFFFF
 _MAX_UINT32 = 0xFFFFFFFF
+_MAX_UINT53 = 2**53 - 1  # what JSON carries exactly
 
 T = TypeVar("T")
 
@@ -175,7 +176,7 @@ def validate_rtp_encoding_parameters(encoding: object, name: str = "encoding") -
         fields["rtx"] = rtx
     _optional_bool(fields, "dtx", name, False)
     _optional_string(fields, "scalabilityMode", name)
-    _optional_integer(fields, "maxBitrate", name, 0, _MAX_UINT32)
+    _optional_integer(fields, "maxBitrate", name, 0, _MAX_UINT53)
     return cast(RtpEncodingParameters, fields)
 
 

@@ -1,0 +1,112 @@
+"""What all API objects have in common: an id, a Channel, listeners, and an end that comes once.
+
+An object ends by its own `close()`, by its parent's, or by news from the worker. Whoever ends it calls
+`_begin_end()` (which only the first caller gets past), ends its children, and calls `_finish_end()`.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..channel.channel import Channel
+from ..channel.messages import Notification, Request
+from .emitter import Emitter
+from .log import Logger
+
+R = TypeVar("R")
+
+_SCALARS = (str, bytes, bytearray, int, float, complex)
+
+
+def new_id() -> str:
+    """A fresh id for any object (RFC 9562 §5.4)."""
+    return str(uuid.uuid4())
+
+
+def checked_app_data(app_data: Any) -> Any:
+    """`app_data` if it is an object; `None` becomes a fresh dictionary."""
+    if app_data is None:
+        return {}
+    if isinstance(app_data, _SCALARS):
+        raise TypeError("app_data is not an object")
+    return app_data
+
+
+class Entity(Emitter):
+    """An object of the worker, seen from the application.
+
+    `observer` is a second emitter, for monitoring; it tells of every change, also of those the application makes.
+    """
+
+    def __init__(self, channel: Channel, id: str, app_data: Any = None) -> None:
+        super().__init__()
+        self._channel = channel
+        self._id = id
+        self._closed = False
+        self._observer = Emitter()
+        self._at_end: list[Callable[[], None]] = []
+        self._app_data = checked_app_data(app_data)
+
+    @property
+    def id(self) -> str:
+        """Unique within the worker."""
+        return self._id
+
+    @property
+    def closed(self) -> bool:
+        """Whether the object has ended."""
+        return self._closed
+
+    @property
+    def observer(self) -> Emitter:
+        """Events for monitoring code."""
+        return self._observer
+
+    @property
+    def app_data(self) -> Any:
+        """The application's own data; it never leaves this process."""
+        return self._app_data
+
+    @app_data.setter
+    def app_data(self, app_data: Any) -> None:
+        self._app_data = checked_app_data(app_data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._id}{' closed' if self._closed else ''}>"
+
+    async def _request(self, message: Request[R]) -> R:
+        return await self._channel.request(message, self._id)
+
+    def _listen(self) -> None:
+        """From now on the worker's news about this object come to `_notified`."""
+        self._channel.subscribe(self._id, self._notified)
+
+    def _notified(self, notification: Notification) -> None:
+        """News from the worker; classes that get any override this."""
+        Logger(type(self).__name__).warn("unexpected %s", type(notification).__name__)
+
+    def _tell(self, event: str, *args: Any) -> None:
+        """Emit on the object and on its observer."""
+        self.emit(event, *args)
+        self._observer.emit(event, *args)
+
+    def _when_ended(self, callback: Callable[[], None]) -> None:
+        """Call this, for the library itself, when the object ends (before the public events)."""
+        self._at_end.append(callback)
+
+    def _begin_end(self) -> bool:
+        """Whether the object was still open; from now on it is not, and hears nothing more from the worker."""
+        if self._closed:
+            return False
+        self._closed = True
+        self._channel.unsubscribe(self._id)
+        return True
+
+    def _finish_end(self, event: str | None = None) -> None:
+        """Tell the library, then the application (`event`, unless it was its own doing), then observers."""
+        callbacks, self._at_end = self._at_end, []
+        for callback in callbacks:
+            callback()
+        if event is not None:
+            self.emit(event)
+        self._observer.emit("close")
