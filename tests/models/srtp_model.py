@@ -29,7 +29,7 @@ def aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
 
 
 def derive(master_key: bytes, master_salt: bytes, label: int, length: int) -> bytes:
-    """RFC 3711 §4.3.1 and §4.3.3, key derivation rate 0; a 96-bit salt is padded on the right (RFC 7714 §11)."""
+    """RFC 3711 §4.3.1 and §4.3.3, rate 0; a 96-bit salt is padded on the right (RFC 7714 §11)."""
     x = int.from_bytes(master_salt.ljust(14, b"\0"), "big") ^ (label << 48)
     return aes_ctr(master_key, (x << 16).to_bytes(16, "big"), bytes(length))
 
