@@ -29,7 +29,8 @@ cdef struct Munger:
     uint32_t ts_offset           # incoming timestamp - outgoing timestamp
     uint32_t last_ts             # newest outgoing timestamp
     uint32_t clock_rate          # Hz
-    uint32_t state               # 0: never synced, 1: nothing since the sync, 2: running
+    uint16_t synced              # 0: no, 1: no packet since, 2: running
+    uint16_t sent                # last_ts and last_ns are known
     uint64_t dropped[16]         # a bit for each of MUNGE_WINDOW
 
 

@@ -33,7 +33,7 @@ cdef struct NackEntry:
 # A ring of entries in ascending order of ext_seq: slots[head .. head + count), `missing` of them still wanted.
 cdef struct NackList:
     uint64_t highest             # 0: nothing received
-    uint64_t key_seq             # newest packet of a key frame; 0: none
+    uint64_t key_seq             # start of the newest key frame; 0: none
     int64_t next_ns              # see nack_next_deadline
     uint32_t head
     uint32_t count
@@ -44,7 +44,7 @@ cdef struct NackList:
 
 # Also the way to forget everything: pause, re-synchronisation.
 cdef void nack_init(NackList *n) noexcept nogil
-# Every accepted packet, also duplicates. `recovered`: it came by RTX. A recovered packet that is NACK_UNWANTED is of no use.
+# Every accepted packet. `is_key`: it starts a key frame; `recovered`: it came by RTX (NACK_UNWANTED: it is of no use).
 cdef int nack_on_packet(NackList *n, uint64_t ext_seq, bint is_key, bint recovered, int64_t now_ns) noexcept nogil
 # The packets to ask for now, ascending, at most `cap`. If `cap` are returned, call again.
 cdef uint32_t nack_due(NackList *n, int64_t now_ns, int64_t rtt_ns, uint16_t *seqs, uint32_t cap) noexcept nogil

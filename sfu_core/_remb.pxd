@@ -30,6 +30,8 @@ cdef struct RembState:
     int64_t next_ns              # limits: not before
     uint32_t mode
     uint32_t farewells           # messages with bitrate 0 still to send
+    uint32_t lossy               # there has been loss: grow slowly
+    uint32_t reserved
 
 
 cdef void remb_init(RembState *r, uint32_t mode) noexcept nogil

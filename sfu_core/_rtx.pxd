@@ -39,7 +39,8 @@ cdef struct Sent:
 
 # The entries lie in an array beside it, whose size (a power of two) is given once: SENT_VIDEO or SENT_AUDIO, or other.
 cdef struct SentRing:
-    uint64_t newest              # outgoing ext_seq; 0: empty
+    uint64_t newest              # outgoing ext_seq; 0: nothing yet
+    uint64_t oldest              # smaller ones are forgotten
     uint32_t mask                # entries - 1
     uint32_t max_age_ms
 
@@ -56,9 +57,16 @@ cdef enum RtxVerdict:
     RTX_SHORT = 2
 
 
-cdef void sent_init(SentRing *ring, Sent *entries, uint32_t size, uint32_t max_age_ms) noexcept nogil
+# The array needs no clearing: only numbers from `oldest` on are looked at, and each of these has been written.
+cdef inline void sent_init(SentRing *ring, uint32_t size, uint32_t max_age_ms) noexcept nogil:
+    ring.newest = ring.oldest = 0
+    ring.mask = size - 1
+    ring.max_age_ms = max_age_ms
+
 # Pause, disconnection, change of the source.
-cdef void sent_clear(SentRing *ring, Sent *entries) noexcept nogil
+cdef inline void sent_clear(SentRing *ring) noexcept nogil:
+    ring.oldest = ring.newest + 1
+
 # Before a packet is protected for the first time: SENT_OK (kept), SENT_DUPLICATE or SENT_NOT_KEPT.
 cdef int sent_put(
     SentRing *ring, Sent *entries, uint64_t out_ext, uint64_t record, uint32_t ts, uint32_t abs_send_time,

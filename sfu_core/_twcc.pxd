@@ -19,15 +19,15 @@ cdef struct TwccRecorder:
     int64_t next_ns              # end of the running interval
     uint32_t feedback_count      # low 8 bits go on the wire
     uint32_t reserved
-    uint32_t arrivals[TWCC_RING] # 1 + (time in 250 us, 31 bits); 0: did not come
+    uint32_t arrivals[TWCC_RING] # low bits of the time in 250 us; 0: did not come
 
 
 cdef void twcc_init(TwccRecorder *t) noexcept nogil
 cdef void twcc_on_packet(TwccRecorder *t, uint16_t seq, int64_t now_ns) noexcept nogil
-# The statuses waiting: number of the first, its `arrivals` in units of 250 us (-1: lost), at most `cap`; how many. The last
-# one is always an arrival. 0: nothing to tell.
-cdef uint32_t twcc_pending(const TwccRecorder *t, uint16_t *base_seq, int64_t *arrivals, uint32_t cap) noexcept nogil
-# `written` of them went into a feedback packet (what rtcp_write_twcc returned; >= 1).
+# The statuses waiting, at most `cap`: the number of the first and `arrivals` as rtcp_write_twcc wants them (250 us, -1: lost).
+# The last one is an arrival. 0: nothing to tell.
+cdef uint32_t twcc_pending(TwccRecorder *t, uint16_t *base_seq, int64_t *arrivals, uint32_t cap) noexcept nogil
+# `written` of them went into a feedback packet with the number `feedback_count` (what rtcp_write_twcc returned; >= 1).
 cdef void twcc_on_feedback(TwccRecorder *t, uint32_t written, int64_t now_ns) noexcept nogil
 # When feedback is due: INT64_MAX if nothing waits, 0 if the recorder is full.
 cdef int64_t twcc_next_deadline(const TwccRecorder *t) noexcept nogil
