@@ -73,7 +73,7 @@ cdef struct FrameInfo:
     uint8_t has_dd
 
 
-# Template structure of one stream, about 900 bytes; all zero = none seen.
+# Template structure of one stream, 768 bytes; all zero = none seen.
 cdef struct DdState:
     uint64_t dtis[64]                # per template, 2 bits a decode target, target 0 lowest
     uint8_t spatial[64]
