@@ -1,0 +1,51 @@
+"""The documentation: every page is linked, every link leads somewhere, every command exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .tree import ROOT, project_files
+
+PAGES = [path for path in project_files() if path.suffix == ".md" and "tests" not in path.relative_to(ROOT).parts]
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
+FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+MAKE = re.compile(r"`make ([a-z]+)`|^\s*make ([a-z]+)", re.M)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def targets(page: Path) -> list[str]:
+    """Links of a page that lead into the project."""
+    text = FENCE.sub("", page.read_text())
+    return [match[1] for match in LINK.finditer(text) if match[1] and "://" not in match[1]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in targets(page):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_docs_page_is_linked() -> None:
+    linked = {(page.parent / target).resolve() for page in PAGES for target in targets(page)}
+    orphans = [name(page) for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in linked]
+    assert orphans == []
+
+
+def test_commands_of_the_docs_exist() -> None:
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        used = {a or b for a, b in MAKE.findall(page.read_text())}
+        assert used <= known, f"{name(page)}: make {used - known}"
+
+
+def test_readme_begins_with_one_sentence() -> None:
+    paragraphs = (ROOT / "README.md").read_text().split("\n\n")
+    assert paragraphs[0] == "# sfu-core"
+    assert paragraphs[1].count(". ") == 0
+    assert paragraphs[1].strip().endswith(".")
