@@ -6,13 +6,12 @@ caches, free lists, the batch on its way out. The first lines of a record are wh
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from sfu_core._codecs cimport DdState
 from sfu_core._munge cimport Munger
 from sfu_core._nack cimport NackList
 from sfu_core._net cimport net_rx, net_tx
 from sfu_core._remb cimport RembState
 from sfu_core._ring cimport ring
-from sfu_core._rtp cimport RtpTemplate
+from sfu_core._rtp cimport RtpPacket, RtpTemplate
 from sfu_core._rtx cimport SENT_VIDEO, RtxState, Sent, SentRing
 from sfu_core._slab cimport FreeList, Head, SlabHeader
 from sfu_core._srtp cimport ReplayWindow, SrtpContext, SrtpJob, SrtpKeys
@@ -264,7 +263,6 @@ cdef struct RecvStream:
     uint32_t orientation         # last value seen + 1
     uint32_t fir_seq
     uint32_t key_frame_wanted    # a request came while one was under way
-    uint32_t key_frame_retried
     int64_t key_frame_asked_ns   # 0 = none under way
     uint8_t rid[MAX_RID]
     uint32_t rid_length
@@ -273,7 +271,9 @@ cdef struct RecvStream:
     uint64_t pli_count
     uint64_t fir_count
     uint64_t rtx_discarded
-    DdState dd
+    uint32_t want                # RtpHeaderFlags: what any of its subscribers negotiated
+    int64_t key_frame_delay_until_ns
+    uint32_t key_frame_delayed   # a request came while the delay ran
 
 
 cdef struct SendStream:
@@ -346,7 +346,21 @@ cdef struct Record:
     uint8_t key_frame
     uint8_t dtx
     uint8_t padding[2]
+    int64_t capture_ns           # on our clock
     RtpTemplate template
+
+
+cdef struct Incoming:
+    # One RTP packet between reading and forwarding.
+    RtpPacket packet
+    Path path
+    uint32_t transport
+    uint32_t tuple               # that it came on, or NONE
+    uint32_t known               # its SSRC was known when it was read
+    uint32_t stream
+    uint32_t role                # SsrcRole
+    uint32_t job                 # or NONE if it came in clear
+    uint64_t index               # SRTP index, if protected
 
 
 cdef struct Outgoing:
@@ -431,6 +445,11 @@ cdef struct Core:
     uint64_t tuple_order
     uint32_t packet_id           # of mediasoup's header extension, counted over the core
     uint32_t touched             # receive streams with records in this tick
+    # ---- the batch on its way in
+    Incoming incoming[RX_BATCH]
+    SrtpJob in_jobs[RX_BATCH]
+    uint32_t in_count
+    uint32_t in_job_count
     # ---- the batch on its way out
     uint8_t *slots
     Path control_paths[BATCH]

@@ -12,6 +12,7 @@ from sfu_core._core cimport (
     BACKLOG_PER_SOCKET, BATCH, GSO_MAX_BYTES, GSO_MAX_SEGMENTS, INDEX_BLOCK, TCP_OUT, TF_KEYED, TF_PATH, TF_RTCP_MUX,
     TF_RTCP_PATH, TF_SRTP, Backlog, Outgoing, Socket,
 )
+from sfu_core._events cimport EVENT_RTCP, event_bytes, handle_of
 from sfu_core._net cimport (
     NET_BLOCKED, NET_NO_GSO, NET_SENT_ALL, net_send, net_send_one, net_stream_write, net_tx_datagram, net_tx_message,
     net_tx_reset, net_tx_segment, net_tx_segments, net_watch,
@@ -76,6 +77,9 @@ cdef void output_rtcp(Core *core, uint32_t transport, uint32_t length) noexcept 
     cdef const Path *path = &t.path if t.flags & TF_RTCP_MUX else &t.rtcp_path
     cdef Outgoing *out
     cdef SrtpJob *job
+    if t.kind == TRANSPORT_DIRECT:
+        event_bytes(core, EVENT_RTCP, handle_of(&t.head, transport), slot, length)
+        return
     if not t.flags & (TF_PATH if t.flags & TF_RTCP_MUX else TF_RTCP_PATH):
         count_drop(core, transport, DROP_NOT_CONNECTED)
         return
