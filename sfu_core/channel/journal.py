@@ -71,7 +71,7 @@ class Journal:
         return object_id in self._entries
 
     def accepted(self, request: m.Request[Any], handler_id: str) -> None:
-        """Takes note of a request that the worker has accepted; others than creating and closing ones pass by."""
+        """Takes note of an accepted request, if it creates or closes an object."""
         kind = type(request)
         if kind in _CREATES:
             self._add(getattr(request, _CREATES[kind]), Entry(request, handler_id))
@@ -91,8 +91,15 @@ class Journal:
             doomed.extend(self._dependents.pop(current, ()))
             entry = self._entries.pop(current, None)
             if entry is not None:
-                for owner in _owners(entry):
-                    self._dependents.get(owner, set()).discard(current)
+                self._detach(current, entry)
+
+    def _detach(self, object_id: str, entry: Entry) -> None:
+        for owner in _owners(entry):
+            dependents = self._dependents.get(owner)
+            if dependents is not None:
+                dependents.discard(object_id)
+                if not dependents:
+                    del self._dependents[owner]
 
     def _add(self, object_id: str, entry: Entry) -> None:
         self._entries[object_id] = entry

@@ -1,0 +1,32 @@
+"""First code of a core process: settles signals and the channel's descriptor, then hands over to the worker.
+
+Runs in the child's main thread. Knows the worker only by name, so that the parent need not import it.
+"""
+
+import os
+import signal
+from importlib import import_module
+
+from sfu_core.channel.settings import WorkerSettings
+
+WRONG_SETTINGS = 42
+"""Exit code of a worker that refuses its settings."""
+
+_IGNORED = (
+    signal.SIGINT,  # Ctrl-C reaches the whole terminal; the parent decides and then closes the channel
+    signal.SIGPIPE,
+    signal.SIGHUP,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+def enter(target: str, sock_fd: int, settings: WorkerSettings) -> None:
+    """Calls `target` ("module:function") with the channel's descriptor and the settings."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the parent held it back until here
+    os.set_inheritable(sock_fd, False)
+    module, _, function = target.partition(":")
+    getattr(import_module(module), function)(sock_fd, settings)
