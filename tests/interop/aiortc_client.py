@@ -1,9 +1,9 @@
 """aiortc as a participant of a call, without SDP.
 
 mediasoup's parameters are ORTC dictionaries and aiortc is built from ORTC objects, so each side's dictionaries are
-turned directly into the other's objects: an ICE and a DTLS transport for each direction, a sender or a receiver for
-each stream. What a peer connection would set on these objects is set here (the ICE and DTLS roles, the track and the
-SSRC of a receiver), which is why some names begin with an underscore.
+turned directly into the other's objects: an ICE and a DTLS transport for each direction, a sender or a
+receiver for each stream. What a peer connection would set on these objects is set here (the ICE and DTLS roles,
+the track and the SSRC of a receiver), which is why some names begin with an underscore.
 """
 
 from __future__ import annotations
@@ -146,9 +146,11 @@ class AiortcParticipant:
         await consumer.resume()
         return subscription
 
-    def connection(self, transport: Any) -> RTCDtlsTransport:
-        """aiortc's end of one of this participant's transports."""
-        return self._connections[transport.id]
+    def srtp_suite(self, transport: Any) -> bytes:
+        """The suite that aiortc negotiated on one of this participant's transports, as OpenSSL calls it."""
+        connection = self._connections[transport.id]._ssl
+        assert connection is not None
+        return connection.get_selected_srtp_profile()
 
     async def _connect(self, direction: str) -> Any:
         transport = await self.router.create_webrtc_transport(**self._transport_options)
@@ -270,6 +272,7 @@ class Tone(AudioStreamTrack):
     async def recv(self) -> AudioFrame:
         silence = await super().recv()  # keeps the pace: 20 ms at 8 kHz
         samples = 960
+        assert silence.pts is not None
         start = silence.pts * 6
         angle = 2 * np.pi * 440 / 48000 * np.arange(start, start + samples)
         frame = AudioFrame.from_ndarray((8000 * np.sin(angle)).astype(np.int16)[None, :], layout="mono")
@@ -306,12 +309,16 @@ def _is_rtx(codec: dict[str, Any]) -> bool:
 
 
 def _codec_parameters(capability: dict[str, Any]) -> dict[str, Any]:
-    parameters = {key: value for key, value in capability.items() if key not in ("kind", "preferredPayloadType")}
+    parameters = {
+        key: value for key, value in capability.items() if key not in ("kind", "preferredPayloadType")
+    }
     return {**parameters, "payloadType": capability["preferredPayloadType"]}
 
 
 def _codec(codec: dict[str, Any]) -> RTCRtpCodecParameters:
-    feedback = [RTCRtcpFeedback(each["type"], each.get("parameter") or None) for each in codec["rtcpFeedback"]]
+    feedback = [
+        RTCRtcpFeedback(each["type"], each.get("parameter") or None) for each in codec["rtcpFeedback"]
+    ]
     return RTCRtpCodecParameters(
         mimeType=codec["mimeType"],
         clockRate=codec["clockRate"],

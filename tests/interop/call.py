@@ -61,3 +61,33 @@ def only(stats: Iterable[Stats], **wanted: Any) -> Stats:
     found = [entry for entry in stats if all(entry.get(key) == value for key, value in wanted.items())]
     assert len(found) == 1, f"{len(found)} of {wanted} in {list(stats)}"
     return found[0]
+
+
+async def standstill(frames: Callable[[], Awaitable[int]], *, within: float = 10.0) -> int:
+    """Waits until no new frame has come for half a second; returns how many there are."""
+    last = await frames()
+
+    async def new_frames() -> int:
+        nonlocal last
+        before = last
+        await asyncio.sleep(0.5)
+        last = await frames()
+        return last - before
+
+    await until(new_frames, lambda count: count == 0, within=within)
+    return last
+
+
+async def longest_freeze(frames: Callable[[], Awaitable[int]], seconds: float) -> tuple[float, int]:
+    """Watches for ``seconds``; returns the longest time without a new frame (s), and the number of new frames."""
+    first = last = await frames()
+    longest, fresh_at = 0.0, time.monotonic()
+    deadline = fresh_at + seconds
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+        count = await frames()
+        now = time.monotonic()
+        longest = max(longest, now - fresh_at)
+        if count > last:
+            last, fresh_at = count, now
+    return longest, last - first
