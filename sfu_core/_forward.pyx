@@ -19,7 +19,8 @@ from sfu_core._events cimport (
 from sfu_core._history cimport history_get, record_at, record_header, record_payload
 from sfu_core._munge cimport MUNGE_OK, munge_drop, munge_packet, munge_sync, reserve
 from sfu_core._output cimport count_drop, output_rtcp, output_rtp, output_slot
-from sfu_core._rtcp cimport FirEntry, RtcpWriter, rtcp_write_fir, rtcp_write_pli
+from sfu_core._rtcp cimport FirEntry
+from sfu_core._rtcp_write cimport RtcpWriter, rtcp_write_fir, rtcp_write_pli
 from sfu_core._rtp cimport (
     RTP_KEEP_DD, RTP_WANT_ABS_SEND_TIME, RTP_WANT_MID, RTP_WANT_TWCC, abs_send_time, rtp_patch, rtp_set_abs_send_time,
     rtp_set_mid, rtp_set_twcc,
