@@ -18,9 +18,7 @@ REPAIRED_RTP_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 TRANSPORT_WIDE_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 SSRC_AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
-DEPENDENCY_DESCRIPTOR = (
-    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
-)
+DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
 TIME_OFFSET = "urn:ietf:params:rtp-hdrext:toffset"
 ABS_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
@@ -123,9 +121,7 @@ EXTENSION_IDS: dict[str, int] = {uri: number for number, uri, _, _ in _EXTENSION
 """The id a router uses for each header extension."""
 
 
-def _extension(
-    kind: MediaKind, number: int, uri: str, direction: HeaderExtensionDirection
-) -> RtpHeaderExtension:
+def _extension(kind: MediaKind, number: int, uri: str, direction: HeaderExtensionDirection) -> RtpHeaderExtension:
     return {
         "kind": kind,
         "uri": uri,

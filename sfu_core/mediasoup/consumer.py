@@ -5,15 +5,15 @@ from typing import Any
 
 from ..channel import messages as m
 from ..channel.channel import Channel
-from ..channel.messages import Notification
+from ..channel.messages import Notification, Request
 from .clone import clone
 from .convert import api
 from .convert.arguments import number_argument, trace_types
-from .entity import Entity
+from .entity import TransportChild
 from .types import ConsumerLayers, ConsumerScore, MediaKind, RtpParameters, RtpType
 
 
-class Consumer(Entity):
+class Consumer(TransportChild):
     """Media that a transport takes out.
 
     Events: `transportclose`, `producerclose`, `producerpause`, `producerresume`, `score` (ConsumerScore),
@@ -35,8 +35,7 @@ class Consumer(Entity):
         response: m.TransportConsumeResponse,
         app_data: Any,
     ) -> None:
-        super().__init__(channel, id, app_data)
-        self._transport_id = transport_id
+        super().__init__(channel, transport_id, id, app_data)
         self._producer_id = producer_id
         self._kind = kind
         self._rtp_parameters = rtp_parameters
@@ -99,15 +98,8 @@ class Consumer(Entity):
         """The layers being sent (a copy); `None` where none are."""
         return clone(self._current_layers)
 
-    def close(self) -> None:
-        """Stop consuming."""
-        if self._begin_end():
-            self._channel.post(m.TransportCloseConsumer(consumer_id=self._id), self._transport_id)
-            self._finish_end()
-
-    def _transport_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("transportclose")
+    def _close_request(self) -> Request[None]:
+        return m.TransportCloseConsumer(consumer_id=self._id)
 
     def _producer_closed(self) -> None:
         if self._begin_end():

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..channel.channel import Channel
+from ..errors import NotFoundError
+from .convert.arguments import string_argument
 from .types import RtpCapabilities
 
 if TYPE_CHECKING:
@@ -20,3 +22,17 @@ class RouterContext:
     rtp_capabilities: RtpCapabilities
     producers: "dict[str, Producer]" = field(default_factory=dict)
     data_producers: "dict[str, DataProducer]" = field(default_factory=dict)
+
+    def find_producer(self, producer_id: object) -> "Producer":
+        """The producer; `NotFoundError` if there is none (any more)."""
+        producer = self.producers.get(string_argument(producer_id, "producer_id"))
+        if producer is None:
+            raise NotFoundError(f"producer_id: no Producer {producer_id} in this router")
+        return producer
+
+    def find_data_producer(self, data_producer_id: object) -> "DataProducer":
+        """The data producer; `NotFoundError` if there is none (any more)."""
+        producer = self.data_producers.get(string_argument(data_producer_id, "data_producer_id"))
+        if producer is None:
+            raise NotFoundError(f"data_producer_id: no DataProducer {data_producer_id} in this router")
+        return producer

@@ -5,32 +5,30 @@ from typing import Any
 
 from ..channel import messages as m
 from ..channel.channel import Channel
-from ..channel.messages import Notification
+from ..channel.messages import Notification, Request
 from .clone import clone
 from .convert import api
 from .convert.arguments import MAX_UINT16, number_argument
 from .data_producer import DataType, encode_message, subchannels_argument
-from .entity import Entity
+from .entity import TransportChild
 from .types import SctpStreamParameters
 
 
-class DataConsumer(Entity):
+class DataConsumer(TransportChild):
     """Messages that a transport takes out.
 
-    Events: `transportclose`, `dataproducerclose`, `dataproducerpause`, `dataproducerresume`, `message` (bytes,
-    ppid; DirectTransport), `sctpsendbufferfull`, `bufferedamountlow` (bytes). Observer: `close`, `pause`, `resume`.
+    Events: `transportclose`, `dataproducerclose`, `dataproducerpause`, `dataproducerresume`, `message`
+    (bytes, ppid; DirectTransport), `sctpsendbufferfull`, `bufferedamountlow` (bytes waiting). Observer: `close`,
+    `pause`, `resume`.
     """
 
     def __init__(
         self, channel: Channel, transport_id: str, response: m.DataConsumerDumpResponse, app_data: Any
     ) -> None:
-        super().__init__(channel, response.id, app_data)
-        self._transport_id = transport_id
+        super().__init__(channel, transport_id, response.id, app_data)
         self._data_producer_id = response.data_producer_id
         self._type: DataType = "sctp" if response.type is m.DataType.SCTP else "direct"
-        self._sctp_stream_parameters: SctpStreamParameters | None = api.to_api(
-            response.sctp_stream_parameters
-        )
+        self._sctp_stream_parameters: SctpStreamParameters | None = api.to_api(response.sctp_stream_parameters)
         self._label = response.label
         self._protocol = response.protocol
         self._paused = response.paused
@@ -78,15 +76,8 @@ class DataConsumer(Entity):
         """The subchannels listened to (a copy)."""
         return list(self._subchannels)
 
-    def close(self) -> None:
-        """Stop consuming."""
-        if self._begin_end():
-            self._channel.post(m.TransportCloseDataConsumer(data_consumer_id=self._id), self._transport_id)
-            self._finish_end()
-
-    def _transport_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("transportclose")
+    def _close_request(self) -> Request[None]:
+        return m.TransportCloseDataConsumer(data_consumer_id=self._id)
 
     def _data_producer_closed(self) -> None:
         if self._begin_end():

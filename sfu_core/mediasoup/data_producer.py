@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 from ..channel import messages as m
 from ..channel.channel import Channel
+from ..channel.messages import Request
 from .clone import clone
 from .convert import api
 from .convert.arguments import MAX_UINT16, number_argument
-from .entity import Entity
+from .entity import TransportChild
 from .types import SctpStreamParameters
 
 DataType = Literal["sctp", "direct"]
@@ -41,7 +42,7 @@ def encode_message(message: object, ppid: int | None) -> tuple[bytes, int]:
     return data, ppid
 
 
-class DataProducer(Entity):
+class DataProducer(TransportChild):
     """Messages that a transport brings in.
 
     Events: `transportclose`. Observer: `close`, `pause`, `resume`.
@@ -50,12 +51,9 @@ class DataProducer(Entity):
     def __init__(
         self, channel: Channel, transport_id: str, response: m.DataProducerDumpResponse, app_data: Any
     ) -> None:
-        super().__init__(channel, response.id, app_data)
-        self._transport_id = transport_id
+        super().__init__(channel, transport_id, response.id, app_data)
         self._type: DataType = "sctp" if response.type is m.DataType.SCTP else "direct"
-        self._sctp_stream_parameters: SctpStreamParameters | None = api.to_api(
-            response.sctp_stream_parameters
-        )
+        self._sctp_stream_parameters: SctpStreamParameters | None = api.to_api(response.sctp_stream_parameters)
         self._label = response.label
         self._protocol = response.protocol
         self._paused = response.paused
@@ -86,15 +84,8 @@ class DataProducer(Entity):
         """Whether the application paused it."""
         return self._paused
 
-    def close(self) -> None:
-        """Stop producing; its data consumers end with `dataproducerclose`."""
-        if self._begin_end():
-            self._channel.post(m.TransportCloseDataProducer(data_producer_id=self._id), self._transport_id)
-            self._finish_end()
-
-    def _transport_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("transportclose")
+    def _close_request(self) -> Request[None]:
+        return m.TransportCloseDataProducer(data_producer_id=self._id)
 
     async def dump(self) -> dict[str, Any]:
         """The worker's view of the data producer."""

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from ..channel.channel import Channel
 from ..channel.messages import Notification, Request
+from ..errors import NotFoundError
 from .emitter import Emitter
 from .log import Logger
 
 R = TypeVar("R")
+E = TypeVar("E", bound="Entity")
 
 _SCALARS = (str, bytes, bytearray, int, float, complex)
 
@@ -35,7 +37,7 @@ def checked_app_data(app_data: Any) -> Any:
 class Entity(Emitter):
     """An object of the worker, seen from the application.
 
-    `observer` is a second emitter, for monitoring; it tells of every change, also of those the application makes.
+    `observer` is a second emitter, for monitoring: it tells of all changes, also of those the application makes.
     """
 
     def __init__(self, channel: Channel, id: str, app_data: Any = None) -> None:
@@ -85,6 +87,24 @@ class Entity(Emitter):
         """News from the worker; classes that get any override this."""
         Logger(type(self).__name__).warn("unexpected %s", type(notification).__name__)
 
+    def _adopt(self, child: E, event: str, *tables: "dict[str, E]") -> E:
+        """Enter `child` in `tables` until it ends, and tell observers of it."""
+        for table in tables:
+            table[child.id] = child
+
+        def forget() -> None:
+            for table in tables:
+                table.pop(child.id, None)
+
+        child._when_ended(forget)
+        self._observer.emit(event, child)
+        return child
+
+    def _check_open(self) -> None:
+        """It may have ended while the worker answered; nothing may be born into it then."""
+        if self._closed:
+            raise NotFoundError(f"{type(self).__name__} {self._id} is closed")
+
     def _tell(self, event: str, *args: Any) -> None:
         """Emit on the object and on its observer."""
         self.emit(event, *args)
@@ -110,3 +130,24 @@ class Entity(Emitter):
         if event is not None:
             self.emit(event)
         self._observer.emit("close")
+
+
+class TransportChild(Entity):
+    """What belongs to a transport: producers and consumers of media and of messages."""
+
+    def __init__(self, channel: Channel, transport_id: str, id: str, app_data: Any) -> None:
+        super().__init__(channel, id, app_data)
+        self._transport_id = transport_id
+
+    def close(self) -> None:
+        """End it. What depends on it, on any transport, ends too and says so."""
+        if self._begin_end():
+            self._channel.post(self._close_request(), self._transport_id)
+            self._finish_end()
+
+    def _close_request(self) -> Request[None]:
+        raise NotImplementedError
+
+    def _transport_closed(self) -> None:
+        if self._begin_end():
+            self._finish_end("transportclose")

@@ -5,15 +5,15 @@ from typing import Any
 
 from ..channel import messages as m
 from ..channel.channel import Channel
-from ..channel.messages import Notification
+from ..channel.messages import Notification, Request
 from .clone import clone
 from .convert import api
 from .convert.arguments import packet_argument, trace_types
-from .entity import Entity
+from .entity import TransportChild
 from .types import MediaKind, ProducerScore, RtpParameters, RtpType
 
 
-class Producer(Entity):
+class Producer(TransportChild):
     """Media that a transport brings in.
 
     Events: `transportclose`, `score` (list of ProducerScore), `videoorientationchange`
@@ -34,8 +34,7 @@ class Producer(Entity):
         paused: bool,
         app_data: Any,
     ) -> None:
-        super().__init__(channel, id, app_data)
-        self._transport_id = transport_id
+        super().__init__(channel, transport_id, id, app_data)
         self._kind = kind
         self._rtp_parameters = rtp_parameters
         self._consumable_rtp_parameters = consumable_rtp_parameters
@@ -74,15 +73,8 @@ class Producer(Entity):
         """The quality of each received stream (a copy)."""
         return clone(self._score)
 
-    def close(self) -> None:
-        """Stop producing; the consumers of it, on any transport, end with `producerclose`."""
-        if self._begin_end():
-            self._channel.post(m.TransportCloseProducer(producer_id=self._id), self._transport_id)
-            self._finish_end()
-
-    def _transport_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("transportclose")
+    def _close_request(self) -> Request[None]:
+        return m.TransportCloseProducer(producer_id=self._id)
 
     async def dump(self) -> dict[str, Any]:
         """The worker's view of the producer."""

@@ -3,17 +3,18 @@
 from typing import Any, Literal
 
 from ..channel import messages as m
-from ..errors import NotFoundError
 from .context import RouterContext
-from .convert.arguments import string_argument
 from .entity import Entity
-from .producer import Producer
 
 RtpObserverType = Literal["audiolevel", "activespeaker"]
 
 
 class RtpObserver(Entity):
-    """Events: `routerclose`. Observer: `close`, `pause`, `resume`, `addproducer` and `removeproducer` (Producer)."""
+    """Watches producers of its router.
+
+    Events: `routerclose`. Observer: `close`, `pause`, `resume`, `addproducer` (Producer), `removeproducer`
+    (Producer).
+    """
 
     _type: RtpObserverType
 
@@ -59,18 +60,12 @@ class RtpObserver(Entity):
 
     async def add_producer(self, *, producer_id: str) -> None:
         """Watch this audio producer of the same router."""
-        producer = self._producer(producer_id)
+        producer = self._context.find_producer(producer_id)
         await self._request(m.RtpObserverAddProducer(producer_id=producer_id))
         self._observer.emit("addproducer", producer)
 
     async def remove_producer(self, *, producer_id: str) -> None:
         """Watch this producer no more."""
-        producer = self._producer(producer_id)
+        producer = self._context.find_producer(producer_id)
         await self._request(m.RtpObserverRemoveProducer(producer_id=producer_id))
         self._observer.emit("removeproducer", producer)
-
-    def _producer(self, producer_id: str) -> Producer:
-        producer = self._context.producers.get(string_argument(producer_id, "producer_id"))
-        if producer is None:
-            raise NotFoundError(f"producer_id: no Producer {producer_id} in this router")
-        return producer

@@ -15,9 +15,7 @@ DtlsRole = Literal["auto", "client", "server"]
 DtlsState = Literal["new", "connecting", "connected", "failed", "closed"]
 SctpState = Literal["new", "connecting", "connected", "failed", "closed"]
 HeaderExtensionDirection = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
-SrtpCryptoSuite = Literal[
-    "AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
-]
+SrtpCryptoSuite = Literal["AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]
 LogLevel = Literal["debug", "warn", "error", "none"]
 
 CodecParameters = dict[str, Any]

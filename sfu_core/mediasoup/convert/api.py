@@ -6,11 +6,12 @@ names. The few shapes that look different to applications are listed in `_SPECIA
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ...channel import messages as m
+from ..types import RtpType
 from .rtp import URI_OF
 
 Converter = Callable[[Any], Any]
@@ -168,3 +169,8 @@ def trace(notification: Any) -> dict[str, Any]:
     if notification.type is m.TransportTraceEventType.PROBATION:
         event["info"] = {}
     return event
+
+
+def type_name(type: m.RtpType) -> RtpType:
+    """The name applications know a type by."""
+    return cast(RtpType, name(type))

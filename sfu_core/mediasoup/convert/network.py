@@ -21,7 +21,7 @@ def listen_info_to_wire(info: object, name: str) -> m.ListenInfo:
     ports, flags = given.get("portRange"), given.get("flags") or {}
     return m.ListenInfo(
         protocol=_protocol(given.get("protocol"), f"{name}.protocol"),
-        ip=_ip(given.get("ip"), f"{name}.ip"),
+        ip=ip_argument(given.get("ip"), f"{name}.ip"),
         announced_address=given.get("announcedAddress") or given.get("announcedIp"),
         expose_internal_ip=bool(given.get("exposeInternalIp", False)),
         port=number_argument(given.get("port") or 0, f"{name}.port", 0, _MAX_PORT),
@@ -51,11 +51,22 @@ def _protocol(value: object, name: str) -> m.TransportProtocol:
     return m.TransportProtocol.UDP if value == "udp" else m.TransportProtocol.TCP
 
 
-def _ip(value: object, name: str) -> str:
+def ip_argument(value: object, name: str) -> str:
+    """An IP address in its normal form (RFC 5952)."""
     try:
         return str(ip_address(string_argument(value, name)))
     except ValueError:
         raise TypeError(f"{name} is not an IP address") from None
+
+
+def optional_ip(value: object | None, name: str) -> str | None:
+    """An IP address, if there is one."""
+    return None if value is None else ip_argument(value, name)
+
+
+def optional_port(value: object | None, name: str) -> int | None:
+    """A port to send to, if there is one."""
+    return None if value is None else number_argument(value, name, 1, _MAX_PORT)
 
 
 def _port_range(value: object, name: str) -> m.PortRange:
@@ -87,9 +98,7 @@ def _fingerprint(value: object, name: str) -> m.Fingerprint:
     )
 
 
-def srtp_parameters_to_wire(
-    parameters: object | None, name: str = "srtp_parameters"
-) -> m.SrtpParameters | None:
+def srtp_parameters_to_wire(parameters: object | None, name: str = "srtp_parameters") -> m.SrtpParameters | None:
     """SRTP parameters, if there are any."""
     if parameters is None:
         return None

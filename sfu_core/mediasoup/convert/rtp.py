@@ -45,8 +45,7 @@ def _codec(codec: Any) -> m.RtpCodecParameters:
         channels=codec.get("channels"),
         parameters=_parameters(codec["parameters"]),
         rtcp_feedback=[
-            m.RtcpFeedback(type=item["type"], parameter=item.get("parameter", ""))
-            for item in codec["rtcpFeedback"]
+            m.RtcpFeedback(type=item["type"], parameter=item.get("parameter", "")) for item in codec["rtcpFeedback"]
         ],
     )
 

@@ -88,9 +88,7 @@ def _find(codec: RtpCodecParameters, supported: list[RtpCodecCapability]) -> Rtp
     return next((candidate for candidate in supported if match_codecs(candidate, codec, strict=True)), None)
 
 
-def _consumer_codecs(
-    consumable: RtpParameters, remote: RtpCapabilities, enable_rtx: bool
-) -> list[RtpCodecParameters]:
+def _consumer_codecs(consumable: RtpParameters, remote: RtpCapabilities, enable_rtx: bool) -> list[RtpCodecParameters]:
     codecs = []
     for codec in consumable["codecs"]:
         capability = _find(codec, remote["codecs"]) if enable_rtx or not is_rtx(codec) else None
@@ -107,9 +105,7 @@ def _consumer_codecs(
     return codecs
 
 
-def _consumer_extensions(
-    consumable: RtpParameters, remote: RtpCapabilities
-) -> list[RtpHeaderExtensionParameters]:
+def _consumer_extensions(consumable: RtpParameters, remote: RtpCapabilities) -> list[RtpHeaderExtensionParameters]:
     known = {(extension["uri"], extension["preferredId"]) for extension in remote["headerExtensions"]}
     return [clone(item) for item in consumable["headerExtensions"] if (item["uri"], item["id"]) in known]
 

@@ -30,9 +30,7 @@ def random_ssrc() -> int:
     return _SSRC_BASE + secrets.randbelow(_SSRC_COUNT)
 
 
-def get_producer_rtp_parameters_mapping(
-    parameters: RtpParameters, capabilities: RtpCapabilities
-) -> RtpMapping:
+def get_producer_rtp_parameters_mapping(parameters: RtpParameters, capabilities: RtpCapabilities) -> RtpMapping:
     """How the numbers of a producer (normalised parameters) become the router's.
 
     For H264 the producer's `profile-level-id` is set to the one that answers the router's.
@@ -78,9 +76,7 @@ def _rtx_pairs(
     for codec in filter(is_rtx, codecs):
         apt = parameters_of(codec).get("apt")
         if apt not in payload_types:
-            raise TypeError(
-                f"rtpParameters.codecs: RTX codec with apt {apt}, which is no codec's payload type"
-            )
+            raise TypeError(f"rtpParameters.codecs: RTX codec with apt {apt}, which is no codec's payload type")
         media_capability = capability_of.get(apt)
         rtx = media_capability and find_rtx(supported, media_capability["preferredPayloadType"])
         if rtx is None:

@@ -196,9 +196,7 @@ def validate_rtp_parameters(parameters: object, name: str = "rtpParameters") -> 
     if "codecs" not in fields:
         raise TypeError(f"missing {name}.codecs (an array)")
     fields["codecs"] = _items(fields, "codecs", name, validate_rtp_codec_parameters)
-    fields["headerExtensions"] = _items(
-        fields, "headerExtensions", name, validate_rtp_header_extension_parameters
-    )
+    fields["headerExtensions"] = _items(fields, "headerExtensions", name, validate_rtp_header_extension_parameters)
     fields["encodings"] = _items(fields, "encodings", name, validate_rtp_encoding_parameters)
     fields["rtcp"] = validate_rtcp_parameters(fields.get("rtcp", {}), f"{name}.rtcp")
     return cast(RtpParameters, fields)
@@ -217,9 +215,7 @@ def validate_media_codecs(media_codecs: object) -> list[RtpCodecCapability]:
     return _items({"media_codecs": media_codecs}, "media_codecs", "options", validate_rtp_codec_capability)
 
 
-def validate_sctp_stream_parameters(
-    parameters: object, name: str = "sctpStreamParameters"
-) -> SctpStreamParameters:
+def validate_sctp_stream_parameters(parameters: object, name: str = "sctpStreamParameters") -> SctpStreamParameters:
     """A data stream, normalised: ordered unless a limit makes it unordered (RFC 8831 §6.4)."""
     fields = _fields(parameters, name)
     _integer(fields, "streamId", name, 0, _MAX_UINT16 - 1)
