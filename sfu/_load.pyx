@@ -202,7 +202,8 @@ cdef class Source:
                 "latest": self.latest}
 
     cdef void start(self, int64_t now) noexcept nogil:
-        self.rtp_cycle += self.rtp_period
+        if self.index:  # the last run ended within a cycle
+            self.rtp_cycle += self.rtp_period
         self.cycle_start = now
         self.index = 0
         self.packets = self.octets = self.sends = self.failed = 0

@@ -68,9 +68,7 @@ class Engine:
         for ip, port in subscribers:
             options = {"enable_srtp": True, "srtp_crypto_suite": suite} if suite else {}
             egress = await self._plain_transport(**options)
-            await egress.connect(
-                ip=ip, port=port, **({"srtp_parameters": random_key(suite)} if suite else {})
-            )
+            await egress.connect(ip=ip, port=port, **({"srtp_parameters": random_key(suite)} if suite else {}))
             await egress.consume(producer_id=producer.id, rtp_capabilities=self._router.rtp_capabilities)
         return HOST, int(ingress.tuple["localPort"])
 

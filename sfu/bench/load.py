@@ -68,9 +68,7 @@ class LoadProcess:
             gso=gso,
         )
 
-    async def run(
-        self, seconds: float, *, send: bool = True, polling: bool = True, settle: float = 0.2
-    ) -> _load.Run:
+    async def run(self, seconds: float, *, send: bool = True, polling: bool = True, settle: float = 0.2) -> _load.Run:
         """Sends (unless told not to) and counts for `seconds`, and counts for `settle` seconds more."""
         result: _load.Run = await self._ask("run", seconds=seconds, send=send, polling=polling, settle=settle)
         return result
@@ -132,9 +130,7 @@ class Child:
         self._out = udp_socket()
         return int(self._out.getsockname()[1])
 
-    def load(
-        self, steps: list[Any], period: int, rtp_period: int, destinations: list[list[Any]], gso: bool
-    ) -> None:
+    def load(self, steps: list[Any], period: int, rtp_period: int, destinations: list[list[Any]], gso: bool) -> None:
         packets = [(at, ticks, b64decode(packet)) for at, ticks, packet in steps]
         to = [(ip, port) for ip, port in destinations]
         self._source = _load.Source(packets, period, rtp_period, [self._out], to, ssrc=SSRC, gso=gso)

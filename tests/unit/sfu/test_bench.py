@@ -1,0 +1,88 @@
+"""The benchmark measures what it says: cycles of traffic, the arithmetic of rounds, and a run over the bare relay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sfu.__main__ import main
+from sfu.bench import forward, report, traffic
+from sfu.bench.forward import Result, Sample, Scenario
+
+
+@pytest.mark.parametrize("burst", [1, 8])
+@pytest.mark.parametrize("rate", [50, 500, 10_000])
+def test_steady_traffic_keeps_its_rate_and_size(rate: int, burst: int) -> None:
+    cycle = traffic.steady(1200, rate, burst)
+    assert cycle.rate == pytest.approx(rate, rel=1e-3)
+    assert {len(packet) for _, _, packet in cycle.steps} == {1212}
+    assert {packet[1] >> 7 for _, _, packet in cycle.steps[burst - 1 :: burst]} == {1}
+    assert cycle.rtp_period == pytest.approx(cycle.period * 90_000 / 1e9, abs=1)
+
+
+def test_cycle_begins_with_a_key_frame() -> None:
+    for cycle in (traffic.steady(1200, 500), traffic.steady(1200, 500, 8), traffic.captured()):
+        payload = cycle.steps[0][2][12:]
+        extended = payload[0] & 0x80
+        start = 1 + (4 if extended and payload[2] & 0x80 else 3) + 1 if extended else 1
+        assert payload[0] & 0x10
+        assert payload[start] & 1 == 0, cycle.kind
+
+
+def test_small_packets_are_audio() -> None:
+    assert traffic.steady(200, 50).kind == "audio"
+    assert traffic.steady(200, 50).steps[0][2][1] == traffic.PAYLOAD_TYPE["audio"]
+
+
+def test_captured_video_is_a_camera() -> None:
+    cycle = traffic.captured()
+    frames = {ticks for _, ticks, _ in cycle.steps}
+    assert 50 < cycle.rate < 1000
+    assert 2 < len(cycle.steps) / len(frames) < 10
+    assert sum(packet[1] >> 7 for _, _, packet in cycle.steps) == pytest.approx(len(frames), abs=1)
+    assert [at for at, _, _ in cycle.steps] == sorted(at for at, _, _ in cycle.steps)
+
+
+def test_grown_packets_are_longer_or_shorter() -> None:
+    cycle = traffic.steady(200, 50)
+    assert {len(packet) for _, _, packet in cycle.grown(16).steps} == {228}
+    assert {len(packet) for _, _, packet in cycle.grown(-4).steps} == {208}
+
+
+def test_costs_are_medians_and_ratios_pair_rounds() -> None:
+    engine = [Sample(cpu * 100, cpu * 150, 100, 122_800, 100) for cpu in (3000, 9000, 4000)]
+    floor = [Sample(cpu * 100, cpu * 100, 100, 122_800, 100) for cpu in (2000, 6000, 2500)]
+    row = Result(Scenario("lone", 1200, 100, "gcm"), 500.0, engine, floor).summary()
+    assert (row["engineNs"], row["engineProcessNs"], row["floorNs"]) == (4000, 6000, 2500)
+    assert row["ratio"] == 1.5
+    assert row["packetsPerCpuSecond"] == 250_000
+    assert (row["lost"], row["datagramBytes"]) == (0, 1228)
+    assert len(report.line(row)) == len(report.header())
+
+
+def test_rates_follow_the_fan_out() -> None:
+    for fan_out in (1, 10, 100, 500):
+        assert Scenario("lone", 1200, fan_out, "gcm").cycle().rate * fan_out <= forward.DELIVERED_PER_SECOND * 1.01
+
+
+def test_bench_over_a_bare_relay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole way with a forwarder that does nothing: all is delivered and costs about what its floor costs."""
+    out = tmp_path / "bench.json"
+    options = "--relay --pattern lone,burst --size 1200 --fan-out 10 --suite plain --rounds 2 --seconds 0.2"
+    assert main(["bench", *options.split(), "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    document = json.loads(out.read_text())
+    assert len(document["results"]) == 2
+    assert document["machine"]["cpus"] >= 1
+    for row in document["results"]:
+        assert row["lost"] < 0.01
+        assert row["datagramBytes"] == 1212
+        assert 0.2 < row["ratio"] < 5
+    assert "packets per second" in printed
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.strip() == report.VERSION
