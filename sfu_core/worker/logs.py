@@ -6,33 +6,31 @@ debug and warning lines need one of theirs enabled.
 
 from collections.abc import Callable, Iterable
 
-LEVELS = ("none", "error", "warn", "debug")
-TAGS = frozenset(
-    {
-        "info", "ice", "dtls", "rtp", "srtp", "rtcp", "rtx", "bwe", "score", "simulcast", "svc", "sctp",
-        "message",
-    }
-)  # fmt: skip
+from sfu_core.channel.settings import LOG_LEVELS, LOG_TAGS
+
+Sink = Callable[[str], None]
+
+_ORDER = tuple(reversed(LOG_LEVELS))  # none, error, warn, debug
 
 
 class Logs:
     """Level and tags, changeable at run time, in front of a sink for finished lines."""
 
-    def __init__(self, level: str = "error", tags: Iterable[str] = (), sink: Callable[[str], None] = print):
+    def __init__(self, sink: Sink, level: str = "error", tags: Iterable[str] = ()) -> None:
         self._sink = sink
         self._tags: frozenset[str] = frozenset()
         self.set_level(level)
         self.set_tags(tags)
 
     def set_level(self, level: str) -> None:
-        """One of LEVELS, else TypeError."""
-        if level not in LEVELS:
+        """One of LOG_LEVELS, else TypeError."""
+        if level not in _ORDER:
             raise TypeError(f"invalid logLevel {level!r}")
-        self._level = LEVELS.index(level)
+        self._level = _ORDER.index(level)
 
     def set_tags(self, tags: Iterable[str]) -> None:
         """Replace all tags; unknown ones are ignored."""
-        self._tags = TAGS.intersection(tags)
+        self._tags = frozenset(LOG_TAGS).intersection(tags)
 
     def error(self, text: str) -> None:
         """Something is wrong in this process."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfu_core.channel.messages import ListenInfo, TransportProtocol
+from sfu_core.channel.messages import ListenInfo, TransportProtocol, TransportTuple
 from sfu_core.errors import SfuError
 
 if TYPE_CHECKING:
@@ -45,6 +45,16 @@ class Listener:
     def address(self) -> str:
         """The address peers should use."""
         return self.announced or self.ip
+
+    def tuple(self, remote_ip: str | None = None, remote_port: int = 0) -> TransportTuple:
+        """A flow that ends here; without remote while none is known."""
+        return TransportTuple(
+            local_address=self.address,
+            local_port=self.port,
+            remote_ip=remote_ip,
+            remote_port=remote_port,
+            protocol=self.protocol,
+        )
 
 
 class Sockets:
@@ -117,6 +127,16 @@ class Sockets:
         return (info.port, info.port) if info.port else self._default_range
 
 
+def check_remote(ip: str | None, listener: Listener) -> str:
+    """The normalised address of a peer. TypeError if it is none, or not of the listener's family."""
+    if not ip:
+        raise TypeError("ip is missing")
+    normalised, _, family = _parse_ip(ip, "ip")
+    if (family is socket.AF_INET6) != (":" in listener.ip):
+        raise TypeError(f"ip {ip!r} is not of the same family as {listener.ip!r}")
+    return normalised
+
+
 def _from_random_start(low: int, high: int) -> Iterator[int]:
     """All ports of a range, once."""
     count = high - low + 1
@@ -124,7 +144,7 @@ def _from_random_start(low: int, high: int) -> Iterator[int]:
     return (low + (start + step) % count for step in range(count))
 
 
-def _parse_ip(text: str) -> tuple[str, tuple[str | int, ...], socket.AddressFamily]:
+def _parse_ip(text: str, name: str = "listenInfo.ip") -> tuple[str, tuple[str | int, ...], socket.AddressFamily]:
     """The normalised address, the one to bind and its family."""
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     bare, _, scope = text.partition("%") if family is socket.AF_INET6 else (text, "", "")
@@ -134,13 +154,11 @@ def _parse_ip(text: str) -> tuple[str, tuple[str | int, ...], socket.AddressFami
             return ip, (ip, 0), family
         index = 0 if not scope else int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
     except OSError:
-        raise TypeError(f"listenInfo.ip {text!r} is not an IP address") from None
+        raise TypeError(f"{name} {text!r} is not an IP address") from None
     return (f"{ip}%{scope}" if scope else ip), (ip, 0, 0, index), family
 
 
-def _bind_one(
-    info: ListenInfo, family: socket.AddressFamily, address: tuple[str | int, ...]
-) -> socket.socket:
+def _bind_one(info: ListenInfo, family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
     udp = info.protocol is TransportProtocol.UDP
     sock = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
     try:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from sfu_core.worker.logs import LEVELS, Logs
+from sfu_core.worker.logs import Logs
 
 
 def lines_at(level: str, tags: list[str]) -> str:
     lines: list[str] = []
-    logs = Logs(level, tags, lines.append)
+    logs = Logs(lines.append, level, tags)
     logs.error("e")
     logs.warn("ice", "w")
     logs.debug("ice", "d")
@@ -28,7 +28,7 @@ def test_warnings_and_debug_lines_need_their_tag(tags: list[str]) -> None:
 
 def test_given_tags_replace_all_former_ones() -> None:
     lines: list[str] = []
-    logs = Logs("debug", ["ice"], lines.append)
+    logs = Logs(lines.append, "debug", ["ice"])
     logs.set_tags(["dtls"])
     logs.debug("ice", "no")
     logs.debug("dtls", "yes")
@@ -36,6 +36,6 @@ def test_given_tags_replace_all_former_ones() -> None:
 
 
 def test_unknown_level() -> None:
-    logs = Logs(LEVELS[1])
+    logs = Logs(print)
     with pytest.raises(TypeError, match="logLevel"):
         logs.set_level("chatty")
