@@ -41,7 +41,7 @@ cdef struct Score:
     uint8_t count
     uint8_t next
     uint8_t value
-    uint8_t started
+    uint8_t reserved
 
 
 # The offset of a sender's NTP clock to ours; one for all streams of one sender, so that they stay in step.
@@ -77,7 +77,7 @@ cdef struct RecvState:
     uint64_t discarded
     uint64_t duplicates
     uint64_t misordered
-    uint64_t repaired            # arrived by RTX and were missing
+    uint64_t repaired            # arrived by RTX and had not been seen
     uint64_t retransmitted       # all that arrived by RTX
     uint64_t sr_ntp              # last sender report; 0: none
     int64_t sr_ns                # its arrival

@@ -213,7 +213,7 @@ cdef int recv_on_repair(
         return RECV_DUPLICATE
     else:
         verdict = RECV_LATE
-        s.repaired += 1
+    s.repaired += 1
     s.last_ns = now_ns
     meter_add(&s.meter, bytes)
     return verdict
@@ -453,6 +453,25 @@ cdef class Sender:
             "nacked": self.state.nacked, "rttNs": self.state.rtt_ns, "lost": self.state.lost,
             "fractionLost": self.state.fraction_lost, "jitter": self.state.jitter, "score": self.state.score.value,
         }
+
+
+cdef class Quality:
+    """One Score."""
+
+    cdef Score score
+
+    def __init__(self):
+        score_init(&self.score)
+
+    def add(self, uint32_t sample):
+        return bool(score_add(&self.score, sample))
+
+    def set(self, uint32_t value):
+        return bool(score_set(&self.score, value))
+
+    @property
+    def value(self):
+        return self.score.value
 
 
 def quality_sample(uint64_t total, uint64_t lost, uint64_t repaired, uint64_t retransmitted):
