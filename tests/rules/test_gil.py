@@ -25,6 +25,8 @@ PYTHON = re.compile(
     r"PyGILState_Ensure|__Pyx_PyGILState_Ensure|__Pyx_WriteUnraisable|__Pyx_AddTraceback|__Pyx_ErrOccurredWithGIL"
     r"|__Pyx_RefNannySetupContext|PyErr_\w+|Py_INCREF|Py_DECREF"
 )
+# These run when an object is made or ended, never for a packet.
+SET_UP = {"_slab.free_list_init", "_srtp.context_empty", "_libsrtp.lib_session_new"}
 HEAP = re.compile(r"\b(?:malloc|calloc|realloc|free|PyMem_\w+)\(")
 
 NAUGHTY = """
@@ -84,7 +86,8 @@ def test_media_functions_touch_no_python(path: Path) -> None:
 def test_media_functions_do_not_allocate(path: Path) -> None:
     source, generated = read(path)
     for name, body in media_bodies(f"sfu_core.{path.stem}", source, generated).items():
-        assert not (found := HEAP.search(body)), f"{path.stem}.{name}: {found[0] if found else ''}"
+        found = HEAP.search(body)
+        assert not found or f"{path.stem}.{name}" in SET_UP, f"{path.stem}.{name}: {found[0] if found else ''}"
 
 
 @pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
