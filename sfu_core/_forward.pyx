@@ -357,7 +357,7 @@ cdef void unsubscribe(Core *core, uint32_t send) noexcept nogil:
     stream.subscribers -= 1
     s.flags &= ~<uint32_t>SF_LINKED
     if s.flags & SF_NACK:
-        sent_clear(&s.sent_ring, core.sent[s.sent].entries)
+        sent_clear(&s.sent_ring)
 
 
 cdef void transport_connected(Core *core, uint32_t transport) noexcept nogil:
