@@ -87,7 +87,7 @@ class Entity(Emitter):
         """News from the worker; classes that get any override this."""
         Logger(type(self).__name__).warn("unexpected %s", type(notification).__name__)
 
-    def _adopt(self, child: E, event: str, *tables: "dict[str, E]") -> E:
+    def _adopt(self, child: E, event: str, *tables: dict[str, Any]) -> E:
         """Enter `child` in `tables` until it ends, and tell observers of it."""
         for table in tables:
             table[child.id] = child
@@ -122,13 +122,13 @@ class Entity(Emitter):
         self._channel.unsubscribe(self._id)
         return True
 
-    def _finish_end(self, event: str | None = None) -> None:
+    def _finish_end(self, event: str | None = None, *args: Any) -> None:
         """Tell the library, then the application (`event`, unless it was its own doing), then observers."""
         callbacks, self._at_end = self._at_end, []
         for callback in callbacks:
             callback()
         if event is not None:
-            self.emit(event)
+            self.emit(event, *args)
         self._observer.emit("close")
 
 

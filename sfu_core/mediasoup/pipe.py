@@ -60,7 +60,9 @@ def checked_options(
     return {"enable_sctp": True} | options
 
 
-async def shared_pair(source: "Router", target: "Router", options: dict[str, Any]) -> tuple[PipeTransport, ...]:
+async def shared_pair(
+    source: "Router", target: "Router", options: dict[str, Any]
+) -> tuple[PipeTransport, PipeTransport]:
     """The ends of the pair in `source` and in `target`, made now unless there is one."""
     making = source._pipes.get(target.id)
     if making is None:

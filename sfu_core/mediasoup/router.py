@@ -1,6 +1,6 @@
 """A room: producers and consumers of one router can be connected."""
 
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 from ..channel import messages as m
 from ..channel.channel import Channel
@@ -32,9 +32,6 @@ from .webrtc_transport import WebRtcTransport
 
 _logger = Logger("Router")
 
-T = TypeVar("T", bound=Transport)
-O = TypeVar("O", bound=RtpObserver)
-
 
 class Router(Entity):
     """Events: `workerclose`. Observer: `close`, `newtransport` (Transport), `newrtpobserver` (RtpObserver)."""
@@ -42,8 +39,8 @@ class Router(Entity):
     def __init__(self, channel: Channel, id: str, rtp_capabilities: RtpCapabilities, app_data: Any = None) -> None:
         super().__init__(channel, id, app_data)
         self._context = RouterContext(channel, id, rtp_capabilities)
-        self._transports: dict[str, Any] = {}
-        self._rtp_observers: dict[str, Any] = {}
+        self._transports: dict[str, Transport] = {}
+        self._rtp_observers: dict[str, RtpObserver] = {}
         self._pipes: pipe.Pairs = {}
         self._listen()
 
@@ -126,7 +123,7 @@ class Router(Entity):
         transport = WebRtcTransport(self._context, response, app_data)
         if webrtc_server is not None:
             webrtc_server._handle(transport)
-        return self._adopt_transport(transport)
+        return self._adopt(transport, "newtransport", self._transports)
 
     async def create_plain_transport(
         self,
@@ -162,7 +159,7 @@ class Router(Entity):
         request = m.RouterCreatePlainTransport(transport_id=new_id(), options=options)
         response = await self._request(request)
         self._check_open()
-        return self._adopt_transport(PlainTransport(self._context, response, app_data))
+        return self._adopt(PlainTransport(self._context, response, app_data), "newtransport", self._transports)
 
     async def create_pipe_transport(
         self,
@@ -189,7 +186,7 @@ class Router(Entity):
         request = m.RouterCreatePipeTransport(transport_id=new_id(), options=options)
         response = await self._request(request)
         self._check_open()
-        return self._adopt_transport(PipeTransport(self._context, response, app_data))
+        return self._adopt(PipeTransport(self._context, response, app_data), "newtransport", self._transports)
 
     async def create_direct_transport(
         self,
@@ -208,7 +205,7 @@ class Router(Entity):
         request = m.RouterCreateDirectTransport(transport_id=new_id(), options=m.DirectTransportOptions(base=base))
         response = await self._request(request)
         self._check_open()
-        return self._adopt_transport(DirectTransport(self._context, response, app_data))
+        return self._adopt(DirectTransport(self._context, response, app_data), "newtransport", self._transports)
 
     # Observers
 
@@ -225,7 +222,9 @@ class Router(Entity):
         request = m.RouterCreateAudioLevelObserver(rtp_observer_id=new_id(), options=options)
         await self._request(request)
         self._check_open()
-        return self._adopt_observer(AudioLevelObserver(self._context, request.rtp_observer_id, app_data))
+        return self._adopt(
+            AudioLevelObserver(self._context, request.rtp_observer_id, app_data), "newrtpobserver", self._rtp_observers
+        )
 
     async def create_active_speaker_observer(
         self, *, interval: int = 300, app_data: Any = None
@@ -236,7 +235,11 @@ class Router(Entity):
         request = m.RouterCreateActiveSpeakerObserver(rtp_observer_id=new_id(), options=options)
         await self._request(request)
         self._check_open()
-        return self._adopt_observer(ActiveSpeakerObserver(self._context, request.rtp_observer_id, app_data))
+        return self._adopt(
+            ActiveSpeakerObserver(self._context, request.rtp_observer_id, app_data),
+            "newrtpobserver",
+            self._rtp_observers,
+        )
 
     # The rest
 
@@ -294,12 +297,6 @@ class Router(Entity):
             return await pipe.pipe_media(producer, *await pipe.shared_pair(self, router, options), keep_id)
         data_producer = self._context.find_data_producer(data_producer_id)
         return await pipe.pipe_data(data_producer, *await pipe.shared_pair(self, router, options), keep_id)
-
-    def _adopt_transport(self, transport: T) -> T:
-        return self._adopt(transport, "newtransport", self._transports)
-
-    def _adopt_observer(self, observer: O) -> O:
-        return self._adopt(observer, "newrtpobserver", self._rtp_observers)
 
 
 def _webrtc_listen(

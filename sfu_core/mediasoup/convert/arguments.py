@@ -71,3 +71,10 @@ def trace_types(types: object, kind: type[E]) -> list[E]:
         raise TypeError("types is not an array of strings")
     known = {member.name.lower(): member for member in kind}
     return [known[name] for name in dict.fromkeys(names) if name in known]
+
+
+def choice_of(value: object, choices: tuple[str, ...], name: str) -> str:
+    """`value` if it is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise TypeError(f"{name} is none of {', '.join(choices)}")
+    return value
