@@ -26,7 +26,14 @@ PYTHON = re.compile(
     r"|__Pyx_RefNannySetupContext|PyErr_\w+|Py_INCREF|Py_DECREF"
 )
 # These run when an object is made or ended, never for a packet.
-SET_UP = {"_slab.free_list_init", "_srtp.context_empty", "_libsrtp.lib_session_new"}
+SET_UP = {
+    "_slab.free_list_init",
+    "_slab.free_list_destroy",
+    "_srtp.context_empty",
+    "_srtp.srtp_context_free",
+    "_libsrtp.lib_session_new",
+    "_libsrtp.lib_session_free",
+}
 HEAP = re.compile(r"\b(?:malloc|calloc|realloc|free|PyMem_\w+)\(")
 
 NAUGHTY = """
