@@ -26,4 +26,4 @@ if [ "$profile" = asan ]; then
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 fi
 # shellcheck disable=SC2086
-PYTHONPATH=$PWD SFU_PROFILE=$profile FUZZ_SECONDS=${FUZZ_SECONDS:-3} "$python" -m pytest -q -p no:cacheprovider $existing
+PYTHONPATH=$PWD SFU_PROFILE=$profile FUZZ_SECONDS=${FUZZ_SECONDS:-3} "$python" -m pytest -q -p no:cacheprovider --capture=sys $existing
