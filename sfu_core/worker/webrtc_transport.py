@@ -11,6 +11,7 @@ from sfu_core.channel.messages import (
     DtlsRole,
     DtlsState,
     Fingerprint,
+    IceCandidate,
     IceRole,
     IceState,
     ListenServer,
@@ -100,6 +101,8 @@ class WebRtcTransport(Transport):
         self._connected = True
         self._dtls.expect(request.dtls_parameters.fingerprints[0])
         self._may_run_dtls()
+        if self._dtls.state is DtlsState.CONNECTED:
+            self._role = self._dtls.role  # the handshake was over before: its roles are as they are
         return WebRtcTransportConnectResponse(dtls_local_role=self._role)
 
     def restart_ice(self) -> TransportRestartIceResponse:
@@ -176,7 +179,7 @@ class WebRtcTransport(Transport):
 
     # --- sockets
 
-    def _candidates(self) -> list[ice.IceCandidate]:
+    def _candidates(self) -> list[IceCandidate]:
         if self._server is None:
             found = ice.candidates(self._listeners)
         else:

@@ -92,9 +92,7 @@ class FakeEngine:
     def restart_ice(self, transport: int, ufrag: str, password: str) -> None:
         self._get("transport", transport).update(ufrag=ufrag, password=password)
 
-    def add_plain_transport(
-        self, socket: int, rtcp_socket: int, *, comedia: bool, srtp: bool, pipe: bool
-    ) -> int:
+    def add_plain_transport(self, socket: int, rtcp_socket: int, *, comedia: bool, srtp: bool, pipe: bool) -> int:
         self._get("socket", socket)
         sockets = (socket, rtcp_socket) if rtcp_socket else (socket,)
         return self._add("transport", kind="plain", sockets=sockets, comedia=comedia, srtp=srtp, pipe=pipe)
