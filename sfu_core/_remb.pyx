@@ -28,7 +28,7 @@ cdef void remb_set_limit(RembState *r, uint64_t max_bps) noexcept nogil:
 
 cdef void update(RembState *r, int64_t elapsed_ns) noexcept nogil:
     cdef double loss = <double>r.lost / <double>r.expected if r.expected else 0.0
-    cdef double estimate = <double>max(r.estimate_bps, <uint64_t>START_BPS)
+    cdef double estimate = <double>r.estimate_bps if r.estimate_bps else <double>START_BPS
     cdef double ceiling
     r.incoming_bps = <uint64_t>(<double>r.bytes * 8e9 / <double>elapsed_ns)
     ceiling = 1.5 * <double>r.incoming_bps
