@@ -415,6 +415,7 @@ cdef struct Core:
     uint8_t *history
     uint64_t history_size        # power of two
     uint64_t history_head        # bytes ever written
+    uint64_t tick_mark           # where the running tick began
     FreeList free_connections    # tables whose slots the media thread hands out
     FreeList free_tuples
     FreeList free_ssrcs
@@ -439,6 +440,7 @@ cdef struct Core:
     int32_t command_fd
     int32_t event_fd
     uint32_t wake_control        # an event was written in this tick
+    uint32_t stopping
     uint32_t unverified          # TCP connections without a tuple
     int64_t now_ns               # monotonic, read once per wake-up
     int64_t unix_offset_ns       # Unix time - monotonic

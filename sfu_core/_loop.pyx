@@ -1,0 +1,341 @@
+"""The media thread: waits, reads everything that came, lets the stages do their work, sends, and tells the control thread.
+
+It blocks when idle. When it is woken more than three times within a millisecond it stops arming the kernel for each
+packet and sleeps a tick instead: on a virtual machine a wake-up costs as much as dozens of packets.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove
+
+from sfu_core._bytes cimport load16
+from sfu_core._commands cimport close_connection, run_commands
+from sfu_core._core cimport TCP_IN, Connection, Path, Socket, Transport
+from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next_ns, timer_take
+from sfu_core._feedback cimport feedback_tick, receive_rtcp
+from sfu_core._forward cimport forward_tick, transport_connected
+from sfu_core._ice cimport ice_data_on, ice_receive
+from sfu_core._net cimport (
+    NET_EVENTS, NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive,
+    net_ring_bell, net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
+)
+from sfu_core._output cimport connection_tag, connection_writable, count_drop, output_flush, socket_writable
+from sfu_core._paths cimport tuple_find
+from sfu_core._receive cimport receive_flush, receive_rtp
+from sfu_core._ring cimport ring_awake, ring_may_sleep, ring_publish
+from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, packet_kind
+from sfu_core._slab cimport NONE, SLOT_LIVE, take_slot
+from sfu_core._stream cimport meter_add
+from sfu_core._types cimport (
+    DROP_OVERSIZED, DROP_TABLE_FULL, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE,
+)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd) noexcept
+
+cdef enum:
+    READS_PER_SOCKET = 8         # of NET_RX datagrams, before the next socket has its turn
+    WAKES_PER_MS = 3
+    EMPTY_TICKS = 4              # after so many ticks without work it blocks again
+    ACCEPTS_PER_TURN = 64
+
+cdef int64_t FOREVER = 0x7FFFFFFFFFFFFFFF
+cdef int64_t TICK_NS = 400000
+cdef int64_t SPIN_NS = 50000
+cdef int64_t MS_NS = 1000000
+cdef int64_t UNVERIFIED_NS = 15000000000
+cdef uint64_t HISTORY_PER_TICK = 524288
+
+
+cdef struct Pace:
+    # How the loop waits.
+    int64_t window_ns
+    uint32_t wakes               # in the running millisecond
+    uint32_t empty
+    uint32_t ticking
+    uint32_t spin                # latency="low"
+
+
+cdef void loop_run(Core *core, bint low_latency) noexcept nogil:
+    cdef uint64_t tags[64]
+    cdef uint32_t ready[64]
+    cdef Pace pace
+    cdef int64_t housekeeping_ns = 0
+    cdef int count, i
+    pace.window_ns = 0
+    pace.wakes = 0
+    pace.empty = 0
+    pace.ticking = 0
+    pace.spin = low_latency
+    core.now_ns = net_monotonic_ns()
+    core.unix_offset_ns = net_unix_ns() - core.now_ns
+    while not core.stopping:
+        count = wait(core, &pace, tags, ready)
+        core.counters.ticks += 1
+        run_commands(core)
+        for i in range(count):
+            serve(core, tags[i], ready[i])
+        receive_flush(core)
+        forward_tick(core)
+        core.tick_mark = core.history_head
+        run_timers(core)
+        output_flush(core)
+        if core.now_ns - housekeeping_ns > 1000000000:
+            housekeeping_ns = core.now_ns
+            housekeep(core)
+        if core.wake_control:
+            tell_control(core)
+        core.counters.busy_ns += <uint64_t>(net_monotonic_ns() - core.now_ns)
+
+
+cdef void tell_control(Core *core) noexcept nogil:
+    core.wake_control = 0
+    ring_publish(&core.events)
+    ring_publish(&core.freed)
+    net_ring_bell(core.event_fd)
+
+
+# ---------------------------------------------------------------- waiting
+
+cdef int wait(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept nogil:
+    cdef int count
+    if pace.ticking:
+        net_sleep_ns(TICK_NS)
+        count = net_wait(core.epoll_fd, 0, tags, ready)
+        pace.empty = 0 if count else pace.empty + 1
+        if pace.empty >= EMPTY_TICKS:
+            pace.ticking = 0
+        core.now_ns = net_monotonic_ns()
+        return count
+    count = block(core, pace, tags, ready)
+    core.now_ns = net_monotonic_ns()
+    if core.now_ns - pace.window_ns > MS_NS:
+        pace.window_ns = core.now_ns
+        pace.wakes = 0
+    pace.wakes += 1
+    if pace.wakes > WAKES_PER_MS and not pace.spin:
+        pace.ticking = 1
+        pace.empty = 0
+    return count
+
+
+cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept nogil:
+    """Wait in the kernel until a descriptor is ready, a command comes or the next timer is due."""
+    cdef int64_t spin_until
+    cdef int64_t left
+    cdef int count = 0
+    if pace.spin:
+        spin_until = net_monotonic_ns() + SPIN_NS
+        while count == 0 and net_monotonic_ns() < spin_until:
+            count = net_wait(core.epoll_fd, 0, tags, ready)
+        if count:
+            return count
+    if not ring_may_sleep(&core.commands):
+        ring_awake(&core.commands)
+        return net_wait(core.epoll_fd, 0, tags, ready)
+    left = timer_next_ns(core)
+    core.counters.sleeps += 1
+    if left == FOREVER and not core.unverified:
+        count = net_wait(core.epoll_fd, -1, tags, ready)
+    else:
+        left = (left - net_monotonic_ns() + MS_NS - 1) // MS_NS if left != FOREVER else 1000
+        left = 0 if left < 0 else (1000 if left > 1000 else left)
+        count = net_wait(core.epoll_fd, <int>left, tags, ready)
+    ring_awake(&core.commands)
+    core.counters.wakes += 1
+    return count
+
+
+cdef void run_timers(Core *core) noexcept nogil:
+    cdef uint32_t transport = timer_take(core)
+    while transport != NONE:
+        feedback_tick(core, transport)
+        transport = timer_take(core)
+
+
+cdef void housekeep(Core *core) noexcept nogil:
+    """Once a second: the wall clock, and TCP connections on which nobody proved anything."""
+    cdef uint32_t i
+    core.unix_offset_ns = net_unix_ns() - net_monotonic_ns()
+    if not core.unverified:
+        return
+    for i in range(core.free_connections.fresh):
+        if core.connections[i].head.state == SLOT_LIVE and core.connections[i].tuple == NONE:
+            if core.now_ns - core.connections[i].opened_ns > UNVERIFIED_NS:
+                close_connection(core, i)
+
+
+# ---------------------------------------------------------------- descriptors
+
+cdef void serve(Core *core, uint64_t tag, uint32_t ready) noexcept nogil:
+    cdef uint32_t kind = <uint32_t>(tag >> 32)
+    cdef uint32_t index = <uint32_t>tag
+    if kind == 0:
+        net_hear_bell(core.command_fd)
+        run_commands(core)
+    elif kind == 1:
+        if core.sockets[index].head.state != SLOT_LIVE:
+            return
+        if ready & 2:
+            socket_writable(core, index)
+        if ready & 1:
+            if core.sockets[index].protocol == 2:
+                accept_connections(core, index)
+            else:
+                drain_socket(core, index)
+    elif core.connections[index].head.state == SLOT_LIVE:
+        if ready & 2:
+            connection_writable(core, index)
+        if ready & 1:
+            drain_connection(core, index)
+
+
+cdef void drain_socket(Core *core, uint32_t index) noexcept nogil:
+    cdef Socket *s = &core.sockets[index]
+    cdef Path path
+    cdef uint8_t *data
+    cdef uint32_t length
+    cdef int rounds, count, i
+    path.channel = index
+    path.tcp = 0
+    for rounds in range(READS_PER_SOCKET):
+        count = net_receive(&core.rx, s.fd)
+        if count <= 0:
+            return
+        core.counters.datagrams_in += <uint64_t>count
+        for i in range(count):
+            data = core.rx.slots + <size_t>i * SLOT_SIZE
+            length = net_length(&core.rx, i)
+            path.remote.length = net_rx_address(&core.rx, i, path.remote.bytes)
+            core.counters.bytes_in += length
+            if length > MAX_DATAGRAM or not path.remote.length:
+                count_drop(core, s.owner, DROP_OVERSIZED)
+            elif s.owner != NONE:
+                plain_datagram(core, s.owner, &path, data, length)
+            else:
+                webrtc_datagram(core, s.group, &path, data, length)
+        receive_flush(core)              # the slots are about to be used again
+        if core.history_head - core.tick_mark > HISTORY_PER_TICK:
+            forward_tick(core)
+            core.tick_mark = core.history_head
+        if count < NET_RX:
+            return
+
+
+cdef void plain_datagram(
+    Core *core, uint32_t transport, const Path *path, uint8_t *data, uint32_t length
+) noexcept nogil:
+    cdef int kind = packet_kind(data, length)
+    if kind == PACKET_RTP:
+        receive_rtp(core, transport, NONE, path, data, length)
+    elif kind == PACKET_RTCP:
+        receive_rtcp(core, transport, NONE, path, data, length)
+    else:
+        count_drop(core, transport, DROP_UNKNOWN_KIND)
+
+
+cdef void webrtc_datagram(
+    Core *core, uint32_t group, const Path *path, uint8_t *data, uint32_t length
+) noexcept nogil:
+    cdef int kind = packet_kind(data, length)
+    cdef uint32_t transport, tuple
+    if kind == PACKET_STUN:
+        transport = ice_receive(core, path, group, data, length)
+        if transport != NONE:
+            transport_connected(core, transport)
+        return
+    tuple = core.connections[path.channel].tuple if path.tcp else tuple_find(core, path)
+    if tuple == NONE:
+        count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
+        return
+    transport = core.tuples[tuple].transport
+    if kind == PACKET_RTP:
+        receive_rtp(core, transport, tuple, path, data, length)
+    elif kind == PACKET_RTCP:
+        receive_rtcp(core, transport, tuple, path, data, length)
+    elif kind == PACKET_DTLS:
+        meter_add(&core.transports[transport].received, length)
+        ice_data_on(core, tuple)
+        event_bytes(core, EVENT_DATAGRAM, handle_of(&core.transports[transport].head, transport), data, length)
+    else:
+        count_drop(core, transport, DROP_UNKNOWN_KIND)
+
+
+# ---------------------------------------------------------------- TCP
+
+cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
+    cdef Connection *c
+    cdef uint32_t index
+    cdef uint32_t length = 0
+    cdef uint8_t address[28]
+    cdef int fd, i
+    for i in range(ACCEPTS_PER_TURN):
+        fd = net_accept(core.sockets[socket].fd, address, &length)
+        if fd < 0:
+            return
+        index = take_slot(&core.free_connections)
+        if index == NONE:
+            core.counters.tcp_refused += 1
+            close(fd)
+            continue
+        c = &core.connections[index]
+        c.head.state = SLOT_LIVE
+        c.fd = fd
+        c.socket = socket
+        c.tuple = NONE
+        c.waits_writable = 0
+        c.in_length = 0
+        c.out_start = 0
+        c.out_length = 0
+        c.opened_ns = core.now_ns
+        c.remote.length = length
+        memcpy(c.remote.bytes, address, 28)
+        c.local.length = net_local(fd, c.local.bytes)
+        core.unverified += 1
+        core.counters.tcp_connections += 1
+        net_watch(core.epoll_fd, fd, connection_tag(index), True, False)
+
+
+cdef void drain_connection(Core *core, uint32_t index) noexcept nogil:
+    cdef Connection *c = &core.connections[index]
+    cdef long count
+    cdef int rounds
+    for rounds in range(READS_PER_SOCKET):
+        count = net_stream_read(c.fd, c.incoming + c.in_length, TCP_IN - c.in_length)
+        if count == 0:
+            return
+        if count < 0 or not take_frames(core, index, <uint32_t>count):
+            receive_flush(core)
+            forward_tick(core)
+            output_flush(core)
+            if c.head.state == SLOT_LIVE:
+                close_connection(core, index)
+            return
+
+
+cdef bint take_frames(Core *core, uint32_t index, uint32_t fresh) noexcept nogil:
+    """All whole frames of the buffer; False if the connection does not speak RFC 4571."""
+    cdef Connection *c = &core.connections[index]
+    cdef uint32_t at = 0
+    cdef uint32_t length
+    cdef Path path
+    path.channel = index
+    path.tcp = 1
+    path.remote = c.remote
+    c.in_length += fresh
+    while c.in_length - at >= 2:
+        length = load16(c.incoming + at)
+        if length > MAX_DATAGRAM:
+            count_drop(core, NONE, DROP_TCP_FRAME)
+            return False
+        if c.in_length - at < 2 + length:
+            break
+        core.counters.datagrams_in += 1
+        core.counters.bytes_in += length
+        webrtc_datagram(core, core.sockets[c.socket].group, &path, c.incoming + at + 2, length)
+        if c.head.state != SLOT_LIVE:
+            return True
+        at += 2 + length
+    receive_flush(core)                  # the buffer is about to move
+    memmove(c.incoming, c.incoming + at, c.in_length - at)
+    c.in_length -= at
+    return True
