@@ -1,8 +1,9 @@
 """One DTLS 1.2 association of a transport: bytes in, bytes out, time given.
 
-Control thread. Runs OpenSSL (pyOpenSSL) over memory BIOs; knows nothing of sockets, ICE or RTP. Nothing is reported
-and no key leaves before the remote certificate has matched the fingerprint that signalling brought (RFC 5763 §5);
-the handshake itself may run earlier. After each verb the owner looks at `state`, and sends what `send()` gives.
+Control thread. Runs OpenSSL (pyOpenSSL) over memory BIOs for the handshake, and `dtls_records` afterwards; knows
+nothing of sockets, ICE or RTP. Nothing is reported and no key leaves before the remote certificate has matched the
+fingerprint that signalling brought (RFC 5763 §5); the handshake itself may run earlier. After each verb the owner
+looks at `state`, and sends what `send()` gives.
 """
 
 import hmac
@@ -15,16 +16,23 @@ from OpenSSL import SSL
 
 from sfu_core.channel.messages import DtlsRole, DtlsState, FingerprintAlgorithm, SrtpCryptoSuite
 from sfu_core.worker.certificate import Certificate, fingerprint
-from sfu_core.worker.dtls_flight import Flight, is_clear_handshake, looks_like_dtls
+from sfu_core.worker.dtls_flight import Flight, is_clear_handshake, looks_like_dtls, split_records
+from sfu_core.worker.dtls_records import (
+    ALERT,
+    APPLICATION_DATA,
+    CIPHERS,
+    OVERHEAD,
+    Records,
+    close_notify,
+    ends_association,
+)
 
 MTU = 1200  # UDP payload
-RECORD_OVERHEAD = 65  # header, nonce or IV, tag or MAC and padding: the most of all cipher suites below
 GIVE_UP = 30_000_000_000  # ns from the first flight or hello: then the handshake has failed
 MAX_DATAGRAM = 1 << 14
 MAX_QUEUED = 1 << 18  # bytes of application data not yet fetched, each way
 
 DTLS_1_2 = 0xFEFD
-CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES128"
 
 # In our order of preference: the server's order decides (RFC 5764 §4.1.1). (name, master key bytes, master salt bytes)
 PROFILES: dict[SrtpCryptoSuite, tuple[bytes, int, int]] = {
@@ -47,8 +55,17 @@ class SrtpKeying:
     remote_key: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a finished handshake leaves; nobody sees it before the fingerprint has matched."""
+
+    records: Records
+    certificate: x509.Certificate
+    keying: SrtpKeying | None
+
+
 def _context_of(certificate: Certificate) -> SSL.Context:
-    """One SSL.Context a certificate: it costs 30 associations' time and memory."""
+    """One SSL.Context a certificate: making it costs as much as a handshake."""
     if context := _contexts.get(certificate):
         return context
     context = SSL.Context(SSL.DTLS_METHOD)
@@ -60,9 +77,8 @@ def _context_of(certificate: Certificate) -> SSL.Context:
         | SSL.OP_NO_RENEGOTIATION
         | SSL.OP_CIPHER_SERVER_PREFERENCE
     )
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_cipher_list(CIPHERS)
+    context.set_cipher_list(":".join(CIPHERS).encode())
     context.use_certificate(certificate.certificate)
     context.use_privatekey(certificate.private_key)
     for issuer in certificate.chain:
@@ -85,10 +101,10 @@ class DtlsEndpoint:
         self.reason = ""  # why the state is FAILED
         self._certificate = certificate
         self._mtu = mtu
-        self._connection: SSL.Connection | None = None
-        self._expected: tuple[FingerprintAlgorithm, str] | None = None
-        self._peer: x509.Certificate | None = None  # of a finished handshake
         self._flight = Flight(mtu)
+        self._connection: SSL.Connection | None = None  # while the handshake runs
+        self._result: _Result | None = None  # when it is over
+        self._expected: tuple[FingerprintAlgorithm, str] | None = None
         self._give_up: int | None = None
         self._outgoing: list[bytes] = []
         self._incoming: list[bytes] = []
@@ -105,19 +121,20 @@ class DtlsEndpoint:
             return
         self.role = role
         self.state = DtlsState.CONNECTING
-        self._peer = None
+        self._result = None
         self._give_up = None
+        self._connection = None
         self._flight = Flight(self._mtu)
-        self._renew()
         if role == DtlsRole.CLIENT:
             self._give_up = now + GIVE_UP
-            self._advance(now)
+            self._connection = self._new_connection()
+            self._shake(self._connection, now)
 
     def set_remote_fingerprint(self, algorithm: FingerprintAlgorithm, value: str) -> None:
-        """Upper-case hex with colons, from signalling. It decides at once if the handshake is already over."""
+        """Hex with colons, from signalling. It decides at once if the handshake is already over."""
         self._expected = (algorithm, value.upper())
-        if self.state == DtlsState.CONNECTING and self._peer:
-            self._identify()
+        if self.state == DtlsState.CONNECTING and self._result:
+            self._identify(self._result)
 
     def receive(self, datagram: bytes, now: int) -> None:
         """A datagram that looked like DTLS; anything else is ignored."""
@@ -125,17 +142,15 @@ class DtlsEndpoint:
             return
         if self.state == DtlsState.NEW:
             self.start(DtlsRole.SERVER, now)
-        if self._connection is None:
+        if self.state not in (DtlsState.CONNECTING, DtlsState.CONNECTED):
             return
-        if self._give_up is None and self._peer is None:
-            self._give_up = now + GIVE_UP
-        repeated = self._flight.sent and self.role == DtlsRole.SERVER and is_clear_handshake(datagram)
-        flight = self._flight
         written = len(self._outgoing)
-        self._connection.bio_write(datagram)
-        self._advance(now)
-        if repeated and len(self._outgoing) == written and self._connection is not None:
-            self._outgoing += flight.answer(now)
+        if self._result is not None:
+            self._open(self._result.records, datagram)
+        else:
+            self._feed(datagram, now)
+        if self.role == DtlsRole.SERVER and is_clear_handshake(datagram) and len(self._outgoing) == written:
+            self._outgoing += self._flight.answer(now)
 
     def send(self) -> list[bytes]:
         """The datagrams to be sent, each at most `mtu` bytes."""
@@ -149,12 +164,10 @@ class DtlsEndpoint:
 
     def on_timeout(self, now: int) -> None:
         """Repeat the last flight, or give up. Nothing happens if it is not time yet."""
-        if self._connection is None or self._peer is not None:
-            return
         if self._give_up is not None and now >= self._give_up:
             self._fail("timed out")
-        elif self._flight.deadline is not None and now >= self._flight.deadline:
-            self._outgoing += self._flight.repeat(now, self._openssl_repeat())
+        elif self._connection is not None and self._flight.is_due(now):
+            self._outgoing += self._flight.repeat(now, self._openssl_repeat(self._connection))
 
     def close(self) -> None:
         """Say goodbye (close_notify) if connected."""
@@ -168,21 +181,17 @@ class DtlsEndpoint:
     @property
     def max_data(self) -> int:
         """The most bytes that `send_data` takes."""
-        return self._mtu - RECORD_OVERHEAD
+        return self._mtu - OVERHEAD
 
     def send_data(self, data: bytes) -> bool:
         """One record of application data; False: not connected, or nobody fetches what is to be sent."""
         if len(data) > self.max_data:
             raise ValueError(f"more than {self.max_data} bytes")
-        if self.state != DtlsState.CONNECTED or self._connection is None:
+        if self.state != DtlsState.CONNECTED or self._result is None:
             return False
         if len(self._outgoing) * self._mtu > MAX_QUEUED:
             return False
-        try:
-            self._connection.send(data)
-        except SSL.Error:
-            return False
-        self._outgoing += self._flight.send(self._written(), 0)
+        self._outgoing.append(self._result.records.seal(APPLICATION_DATA, data))
         return True
 
     def receive_data(self) -> list[bytes]:
@@ -192,129 +201,108 @@ class DtlsEndpoint:
 
     # ---------------------------------------------------------------------------------------------- handshake
 
-    def _renew(self) -> None:
+    def _feed(self, datagram: bytes, now: int) -> None:
+        """A datagram of the handshake. A server begins with the first: one that only waits costs next to nothing."""
+        if self._connection is None:
+            self._connection = self._new_connection()
+        if self._give_up is None:
+            self._give_up = now + GIVE_UP
+        self._connection.bio_write(datagram)
+        self._shake(self._connection, now)
+
+    def _new_connection(self) -> SSL.Connection:
         connection = SSL.Connection(_context_of(self._certificate), None)
         connection.set_ciphertext_mtu(self._mtu)
         if self.role == DtlsRole.CLIENT:
             connection.set_connect_state()
         else:
             connection.set_accept_state()
-        self._connection = connection
+        return connection
 
-    def _advance(self, now: int) -> None:
-        assert self._connection is not None
-        if self._peer is None:
-            self._shake(now)
-        else:
-            self._read()
-        if self._connection is not None:
-            self._outgoing += self._flight.send(self._written(), now)
-            if self._peer is not None:
-                self._flight.stop()
-
-    def _shake(self, now: int) -> None:
-        assert self._connection is not None
+    def _shake(self, connection: SSL.Connection, now: int) -> None:
+        """Let OpenSSL go on with what has arrived."""
         try:
-            self._connection.do_handshake()
+            connection.do_handshake()
         except SSL.WantReadError:
-            return
+            self._outgoing += self._flight.send(_written(connection), now)
         except SSL.Error as error:
-            self._on_handshake_error(error, now)
-            return
-        self._give_up = None
-        self._peer = self._connection.get_peer_certificate(as_cryptography=True)
-        if self._peer is None:
-            self._fail("no certificate")
-        elif self._expected is not None:
-            self._identify()
-        if self._connection is not None:
-            self._read()
+            self._on_handshake_error(connection, error, now)
+        else:
+            self._outgoing += self._flight.send(_written(connection), now)
+            self._on_handshake_over(connection)
 
-    def _on_handshake_error(self, error: SSL.Error, now: int) -> None:
+    def _on_handshake_error(self, connection: SSL.Connection, error: SSL.Error, now: int) -> None:
         """Before our first flight a server knows nothing yet, and loses nothing by forgetting a bad hello, without an
         alert that might hit the real peer. Later the handshake is broken."""
         if self.role == DtlsRole.SERVER and not self._flight.sent:
-            self._renew()
+            self._connection = None
             return
-        self._outgoing += self._flight.send(self._written(), now)
+        self._outgoing += self._flight.send(_written(connection), now)
         self._fail(f"handshake: {error}")
 
-    def _identify(self) -> None:
+    def _on_handshake_over(self, connection: SSL.Connection) -> None:
+        """Take what is needed, and let OpenSSL's connection go."""
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None:
+            self._fail("no certificate")
+            return
+        is_client = self.role == DtlsRole.CLIENT
+        records = Records(connection, is_client, self._flight.next_number)
+        self._result = _Result(records, certificate, _export(connection, is_client))
+        self._connection = None
+        self._give_up = None
+        self._flight.stop()
+        if self._expected is not None:
+            self._identify(self._result)
+        for data in _early_data(connection):
+            self._keep(data)
+
+    def _identify(self, result: _Result) -> None:
         """The handshake is over and the fingerprint is known: they match, or it has failed."""
-        assert self._peer is not None and self._expected is not None
-        algorithm, expected = self._expected
-        if not hmac.compare_digest(fingerprint(self._peer, algorithm).encode(), expected.encode()):
+        algorithm, expected = self._expected or (FingerprintAlgorithm.SHA256, "")
+        if not hmac.compare_digest(fingerprint(result.certificate, algorithm).encode(), expected.encode()):
             self._say_goodbye()
             self._fail("fingerprint mismatch")
-            return
-        keying = self._export()
-        if keying is None:
+        elif result.keying is None:
             self._say_goodbye()
             self._fail("no SRTP profile in common")
-            return
-        self.keying = keying
-        self.remote_certificate = self._peer.public_bytes(Encoding.PEM).decode()
-        self.state = DtlsState.CONNECTED
+        else:
+            self.keying = result.keying
+            self.remote_certificate = result.certificate.public_bytes(Encoding.PEM).decode()
+            self.state = DtlsState.CONNECTED
 
-    def _export(self) -> SrtpKeying | None:
-        """The keys of the agreed profile, or None if there is no such profile."""
-        assert self._connection is not None
-        suite = _SUITE_OF.get(self._connection.get_selected_srtp_profile())
-        if suite is None:
-            return None
-        _, key, salt = PROFILES[suite]
-        material = self._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
-        client = material[:key] + material[2 * key : 2 * key + salt]
-        server = material[key : 2 * key] + material[2 * key + salt :]
-        if self.role == DtlsRole.CLIENT:
-            return SrtpKeying(suite, client, server)
-        return SrtpKeying(suite, server, client)
-
-    def _openssl_repeat(self) -> bytes:
+    def _openssl_repeat(self, connection: SSL.Connection) -> bytes:
         """What OpenSSL's own timer, by its own clock, sends again: the only way to number a Finished anew."""
-        assert self._connection is not None
         try:
-            self._connection.DTLSv1_handle_timeout()
+            connection.DTLSv1_handle_timeout()
         except SSL.Error:
             return b""
-        return self._written()
+        return _written(connection)
 
-    # ------------------------------------------------------------------------------------------- after that
+    # -------------------------------------------------------------------------------------------- after that
 
-    def _read(self) -> None:
-        """All application data, and the alerts between. What comes before the peer is known is dropped unseen."""
-        while self._connection is not None:
-            try:
-                data = self._connection.recv(MAX_DATAGRAM)
-            except SSL.WantReadError:
+    def _open(self, records: Records, datagram: bytes) -> None:
+        """Application data and alerts; repeats of the handshake and forgeries are ignored."""
+        for record in split_records(datagram):
+            opened = records.open(record)
+            if opened is None:
+                continue
+            kind, data = opened
+            if kind == APPLICATION_DATA:
+                self._keep(data)
+            elif kind == ALERT and ends_association(data):
+                self.close()
                 return
-            except SSL.Error:
-                if self._connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
-                    self._on_closed_by_peer()
-                return
-            if self.state == DtlsState.CONNECTED and self._incoming_bytes + len(data) <= MAX_QUEUED:
-                self._incoming.append(data)
-                self._incoming_bytes += len(data)
 
-    def _on_closed_by_peer(self) -> None:
-        """close_notify, or an alert that ends everything."""
-        self._say_goodbye()
-        self._end(DtlsState.CLOSED)
+    def _keep(self, data: bytes) -> None:
+        """Nothing counts as received before we know from whom."""
+        if self.state == DtlsState.CONNECTED and self._incoming_bytes + len(data) <= MAX_QUEUED:
+            self._incoming.append(data)
+            self._incoming_bytes += len(data)
 
     def _say_goodbye(self) -> None:
-        assert self._connection is not None
-        try:
-            self._connection.shutdown()
-        except SSL.Error:
-            return
-        self._outgoing += self._flight.send(self._written(), 0)
-
-    def _written(self) -> bytes:
-        assert self._connection is not None
-        try:
-            return self._connection.bio_read(1 << 17)
-        except SSL.WantReadError:
-            return b""
+        if self._result is not None:
+            self._outgoing.append(self._result.records.seal(ALERT, close_notify()))
 
     def _fail(self, reason: str) -> None:
         self.reason = reason
@@ -324,5 +312,36 @@ class DtlsEndpoint:
         self.state = state
         self.keying = None
         self._connection = None
+        self._result = None
         self._give_up = None
         self._flight.stop()
+
+
+def _written(connection: SSL.Connection) -> bytes:
+    """What OpenSSL wants to be sent."""
+    try:
+        return connection.bio_read(1 << 17)
+    except SSL.WantReadError:
+        return b""
+
+
+def _early_data(connection: SSL.Connection) -> list[bytes]:
+    """Application data that came with, or even before, the last message of the handshake."""
+    data = []
+    try:
+        while True:
+            data.append(connection.recv(MAX_DATAGRAM))
+    except SSL.Error:
+        return data
+
+
+def _export(connection: SSL.Connection, is_client: bool) -> SrtpKeying | None:
+    """The keys of the agreed profile, or None if there is no such profile: OpenSSL would go on without."""
+    suite = _SUITE_OF.get(connection.get_selected_srtp_profile())
+    if suite is None:
+        return None
+    _, key, salt = PROFILES[suite]
+    material = connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
+    client = material[:key] + material[2 * key : 2 * key + salt]
+    server = material[key : 2 * key] + material[2 * key + salt :]
+    return SrtpKeying(suite, client, server) if is_client else SrtpKeying(suite, server, client)

@@ -47,10 +47,16 @@ class Flight:
     def __init__(self, mtu: int) -> None:
         self._mtu = mtu
         self._number = 0  # next record number in epoch 0
+        self._next_in_epoch_1 = 0
         self._records: list[Record] = []
         self._interval = FIRST_INTERVAL
         self._sent = 0
         self.deadline: int | None = None  # when to repeat
+
+    @property
+    def next_number(self) -> int:
+        """The first record number that OpenSSL has not used in epoch 1."""
+        return self._next_in_epoch_1
 
     @property
     def sent(self) -> bool:
@@ -73,6 +79,10 @@ class Flight:
         self._interval = min(2 * self._interval, LAST_INTERVAL)
         self._arm(now)
         return self._pack(self._records)
+
+    def is_due(self, now: int) -> bool:
+        """Whether it is time to repeat."""
+        return self.deadline is not None and now >= self.deadline
 
     def answer(self, now: int) -> list[bytes]:
         """The same once more because the peer repeats itself: it did not get ours."""
@@ -101,6 +111,7 @@ class Flight:
 
     def _renumbered(self, record: Record) -> Record:
         if record[3:5] != b"\0\0":
+            self._next_in_epoch_1 = max(self._next_in_epoch_1, int.from_bytes(record[5:11], "big") + 1)
             return record
         number = self._number.to_bytes(6, "big")
         self._number += 1
