@@ -37,7 +37,8 @@ cdef struct Munger:
 # `first_seq`: the number of the first packet, random in 1000..32767 (the caller's).
 cdef void munge_init(Munger *m, uint32_t clock_rate, uint16_t first_seq) noexcept nogil
 # The packet `in_ext` is the first of a (re)start: it gets the next number. With `same_source` its timestamp keeps the
-# offset it had (a pause); else it follows the last one by the time elapsed since.
+# offset it had (a pause), unless it contradicts the time elapsed by more than 5 s (the source began anew); else it
+# follows the last one by the time elapsed.
 cdef void munge_sync(
     Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, bint same_source
 ) noexcept nogil

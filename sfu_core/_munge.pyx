@@ -11,7 +11,8 @@ from libc.string cimport memset
 cdef extern from *:
     int popcount "__builtin_popcountll"(unsigned long long) noexcept nogil
 
-cdef int64_t SECOND = 1000000000
+cdef enum:
+    SAME_SOURCE_SECONDS = 5      # a timestamp further off the time elapsed is another source's
 
 
 cdef void munge_init(Munger *m, uint32_t clock_rate, uint16_t first_seq) noexcept nogil:
@@ -30,12 +31,18 @@ cdef inline void restart(Munger *m, uint64_t in_ext) noexcept nogil:
 cdef void munge_sync(
     Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, bint same_source
 ) noexcept nogil:
-    cdef int64_t elapsed
+    cdef int64_t elapsed, tolerance
+    cdef int32_t error
     restart(m, in_ext)
-    if same_source or not m.sent:
+    if not m.sent:
         return
     elapsed = (now_ns - m.last_ns) // 1000 * <int64_t>m.clock_rate // 1000000
-    m.ts_offset = in_ts - m.last_ts - <uint32_t>(elapsed if elapsed > 0 else 1)
+    if elapsed <= 0:
+        elapsed = 1
+    error = <int32_t>(in_ts - m.ts_offset - m.last_ts - <uint32_t>elapsed)
+    tolerance = SAME_SOURCE_SECONDS * <int64_t>m.clock_rate
+    if not same_source or not -tolerance <= error <= tolerance:
+        m.ts_offset += <uint32_t>error
 
 
 cdef void munge_sync_at(Munger *m, uint64_t in_ext, uint32_t in_ts, uint32_t out_ts) noexcept nogil:

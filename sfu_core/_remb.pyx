@@ -1,8 +1,8 @@
 """The loss-based estimate and the limits; see _remb.pxd.
 
-Each second: below 2 % loss the estimate may grow, by 8 % (until the first loss: to 1.5 times what came), but never beyond
-1.5 times what came, because nobody has shown that more would pass; a quiet sender does not lower it. Above 10 % it falls by
-half the loss. In between it stays.
+Each second, with the next report of losses: below 2 % the estimate may grow, by 8 % (until the first loss: at once), but never
+beyond 1.5 times what came, because nobody has shown that more would pass; a quiet sender does not lower it. Above 10 % it
+falls by half the loss. In between it stays.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -44,7 +44,7 @@ cdef void update(RembState *r, int64_t elapsed_ns) noexcept nogil:
 cdef bint take_estimate(RembState *r, int64_t now_ns, uint64_t *bitrate) noexcept nogil:
     cdef bint heard = r.bytes != 0
     cdef int64_t elapsed = now_ns - r.window_ns
-    if r.window_ns and elapsed < REMB_INTERVAL_NS:
+    if r.window_ns and elapsed < (REMB_INTERVAL_NS if r.expected else 2 * <int64_t>REMB_INTERVAL_NS):
         return False
     if r.window_ns and heard:
         update(r, elapsed)

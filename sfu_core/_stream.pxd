@@ -149,7 +149,7 @@ cdef int recv_on_packet(
 cdef int recv_on_repair(
     RecvState *s, uint16_t seq, uint32_t rtp_ts, int64_t now_ns, uint32_t bytes, uint64_t *ext_seq
 ) noexcept nogil
-# `clock` may be shared among the streams of one sender.
+# `clock` may be shared among the streams of one sender, or NULL (an RTX stream).
 cdef void recv_on_sr(
     RecvState *s, SenderClock *clock, uint64_t ntp, uint32_t rtp_ts, int64_t now_ns
 ) noexcept nogil

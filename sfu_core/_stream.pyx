@@ -223,10 +223,13 @@ cdef void recv_on_sr(
     RecvState *s, SenderClock *clock, uint64_t ntp, uint32_t rtp_ts, int64_t now_ns
 ) noexcept nogil:
     cdef int64_t offset = now_ns - ns_from_ntp(ntp)
-    cdef int64_t change = offset - clock.offset_ns
+    cdef int64_t change
     s.sr_ntp = ntp
     s.sr_ts = rtp_ts
     s.sr_ns = now_ns
+    if clock == NULL:
+        return
+    change = offset - clock.offset_ns
     # The shortest delay is nearest to the truth; a slow rise follows clocks that drift apart.
     if not clock.known or change < 0 or change > CLOCK_STEP_NS:
         clock.offset_ns = offset

@@ -76,12 +76,24 @@ def test_how_far_back_numbers_are_known() -> None:
 
 
 @wrap_points
-def test_timestamps_of_the_same_source_keep_their_offset(first: int) -> None:
+@pytest.mark.parametrize("drift_s", [0, 4.9, -4.9])
+def test_timestamps_of_the_same_source_keep_their_offset(first: int, drift_s: float) -> None:
     numbers = Numbers(90000, 1000)
     numbers.sync(first, 2**32 - 10, SECOND)
     assert numbers.packet(first, 2**32 - 10, SECOND)[2] == 2**32 - 10
-    numbers.sync(first + 9, 5000, 9 * SECOND)
-    assert numbers.packet(first + 9, 5000, 9 * SECOND)[2] == 5000
+    resumed = 8 * 90000 - 10 + round(drift_s * 90000)
+    numbers.sync(first + 9, resumed, 9 * SECOND)
+    assert numbers.packet(first + 9, resumed, 9 * SECOND)[2] == resumed
+
+
+@pytest.mark.parametrize("jump_s", [5.1, -5.1, -8, 20000])
+def test_a_source_that_began_anew_is_another_source(jump_s: float) -> None:
+    numbers = Numbers(90000, 1000)
+    numbers.sync(5, 700_000, SECOND)
+    numbers.packet(5, 700_000, SECOND)
+    restarted = (700_000 + round((8 + jump_s) * 90000)) % 2**32
+    numbers.sync(9, restarted, 9 * SECOND)
+    assert numbers.packet(9, restarted, 9 * SECOND)[2] == 700_000 + 8 * 90000
 
 
 def test_timestamps_of_another_source_follow_by_the_time_elapsed() -> None:
@@ -94,8 +106,8 @@ def test_timestamps_of_another_source_follow_by_the_time_elapsed() -> None:
     assert numbers.packet(3, 777 + 3000, 3 * SECOND)[2] == 93000
     numbers.sync(100, 5, 3 * SECOND, same_source=False)
     assert numbers.packet(100, 5, 3 * SECOND)[2] == 93001, "never the same twice"
-    numbers.sync(200, 65, 4 * SECOND)
-    assert numbers.packet(200, 65, 4 * SECOND)[2] == 93061, "a pause keeps the offset of the change"
+    numbers.sync(200, 90065, 4 * SECOND)
+    assert numbers.packet(200, 90065, 4 * SECOND)[2] == 183061, "a pause keeps the offset of the change"
     numbers.sync_at(300, 9, 50)
     assert numbers.packet(300, 9, 4 * SECOND)[2] == 50
     numbers.sync(400, 0, 5 * SECOND, same_source=False)

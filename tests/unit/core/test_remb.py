@@ -60,6 +60,18 @@ def test_never_below_the_floor() -> None:
     assert bitrate == 30_000
 
 
+def test_waits_for_a_report_of_losses() -> None:
+    estimate = Estimate(ESTIMATE)
+    estimate.take(SECOND)
+    estimate.on_packet(125_000)
+    assert estimate.take(SECOND * 11 // 4) is None
+    estimate.on_loss(100, 50)
+    assert estimate.take(SECOND * 11 // 4) == 225_000
+    estimate.on_packet(125_000)
+    assert estimate.take(SECOND * 19 // 4 - 1) is None
+    assert estimate.take(SECOND * 19 // 4) is not None, "but not for ever"
+
+
 def test_limit_caps_the_estimate() -> None:
     publisher = Publisher()
     publisher.estimate.set_limit(700_000)
