@@ -143,7 +143,7 @@ cdef int read_attributes(StunMessage *out) noexcept nogil:
 
 cdef int stun_parse(StunMessage *out, const uint8_t *data, uint32_t len) noexcept nogil:
     cdef uint16_t type
-    if len < HEADER or len > 0xFFFF or len & 3 or data[0] > 3:
+    if len < HEADER or len > 0xFFFF or len & 3 or data[0] & 0xC0:
         return STUN_MALFORMED
     if load16(data + 2) != len - HEADER or load32(data + 4) != COOKIE:
         return STUN_MALFORMED
