@@ -68,15 +68,19 @@ cdef void forward_records(Core *core, uint32_t send, uint64_t first) noexcept no
         first = record.next
 
 
+cdef inline bint leave_out(SendStream *s, const Record *record) noexcept nogil:
+    if not s.flags & SF_SYNC:                # before a (re)start the numbers are still those of the last stretch
+        munge_drop(&s.munger, record.ext_seq)
+    return False
+
+
 cdef inline bint wanted(Core *core, SendStream *s, const Record *record) noexcept nogil:
     """Whether the packet goes to this consumer; one that does not leaves no gap in its numbers."""
     if record.payload_length == 0 or (record.dtx and s.flags & SF_IGNORE_DTX):
-        munge_drop(&s.munger, record.ext_seq)
-        return False
+        return leave_out(s, record)
     if not (s.types[record.pt >> 6] >> (record.pt & 63)) & 1:
-        munge_drop(&s.munger, record.ext_seq)
         count_drop(core, s.transport, DROP_UNKNOWN_PAYLOAD_TYPE)
-        return False
+        return leave_out(s, record)
     if not s.flags & SF_SYNC:
         return True
     if s.flags & SF_NEEDS_KEY and not record.key_frame:

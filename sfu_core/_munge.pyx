@@ -175,5 +175,5 @@ cdef class Numbers:
 
 def sizes():
     """Bytes of the struct and where its second part, which only drops touch, begins."""
-    cdef Munger *m = NULL
-    return {"Munger": sizeof(Munger), "hot": <size_t>&m.dropped[0]}
+    cdef Munger m
+    return {"Munger": sizeof(Munger), "hot": <size_t>&m.dropped[0] - <size_t>&m}
