@@ -22,7 +22,7 @@ if [ "$profile" = asan ]; then
     # Python itself is not instrumented: the runtime comes first, and its arenas and leaks are none of ours.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)
     export LD_PRELOAD PYTHONMALLOC=malloc
-    export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:abort_on_error=1
+    export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:abort_on_error=1:handle_segv=0
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 fi
 # shellcheck disable=SC2086
