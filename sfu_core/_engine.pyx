@@ -1,0 +1,721 @@
+"""The door between the control thread and the media thread of a core process (documented in the .pyi)."""
+
+import os
+import secrets
+import socket as sockets
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from sfu_core._codecs cimport CODEC_VP8
+from sfu_core._commands cimport (
+    COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SOCKET, COMMAND_ADD_TRANSPORT, COMMAND_CLOSE_PRODUCER,
+    COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_DATAGRAM,
+    COMMAND_KEY_FRAME, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP,
+    COMMAND_SET_BITRATE, COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_STOP, COMMAND_TRACE_PRODUCER,
+    COMMAND_TRACE_SEND, Command, CommandCode, IceNames, Keying,
+)
+from sfu_core._core cimport (
+    BATCH, MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME,
+    SF_IGNORE_DTX, SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_BACKLOG,
+    TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES, TABLE_RECV, TABLE_SEND,
+    TABLE_SENT, TABLE_SOCKETS, TABLE_SSRCS, TABLE_TRANSPORTS, TABLE_TUPLES, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, Backlog,
+    Connection, Core, Counters, Path, PayloadType, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry,
+    Transport, Tuple,
+)
+from sfu_core._engine_read cimport (
+    address_of, core_stats, decode_event, recv_stream_stats, send_stream_stats, transport_stats, transport_tuples,
+)
+from sfu_core._events cimport FREED_CONTEXT
+from sfu_core._loop cimport loop_run
+from sfu_core._munge cimport munge_init
+from sfu_core._nack cimport NackList, nack_init
+from sfu_core._net cimport (
+    NET_RX, net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_rx_init, net_watch,
+)
+from sfu_core._ring cimport (
+    ring, ring_attach, ring_bytes, ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve,
+)
+from sfu_core._rtp cimport EXT_ABS_SEND_TIME, EXT_KINDS, EXT_MID, EXT_TWCC, RTP_MID_MAX
+from sfu_core._rtx cimport (
+    SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init,
+)
+from sfu_core._slab cimport (
+    NONE, SLAB_MAGIC, SLAB_TABLES, SLAB_VERSION, SLOT_BUILDING, SLOT_FREE, FreeList, Head, SlabHeader, free_list_destroy,
+    free_list_init, give_slot, slab_layout, slab_map, slab_plan, slab_unmap, take_slot,
+)
+from sfu_core._srtp cimport (
+    SrtpContext, SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set,
+)
+from sfu_core._stream cimport recv_init, send_init
+from sfu_core._types cimport (
+    MAX_RID, NO_ID, SLOT_SIZE, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
+)
+
+# mediasoup's numbers of SRTP suites -> those of RFC 5764 and RFC 7714
+SUITES = {0: 8, 1: 7, 2: 1, 3: 2}
+COMMAND_BYTES = 4194304
+EVENT_BYTES = 4194304
+CONNECTIONS = 2048
+BACKLOG = 4096
+
+
+cdef uint32_t power_of_two(uint64_t value):
+    cdef uint32_t size = 1
+    while size < value:
+        size <<= 1
+    return size
+
+
+cdef uint32_t *new_buckets(uint32_t count) except NULL:
+    cdef uint32_t *buckets = <uint32_t *>calloc(count, sizeof(uint32_t))
+    if buckets == NULL:
+        raise MemoryError()
+    memset(buckets, 0xFF, count * sizeof(uint32_t))
+    return buckets
+
+
+cdef bytes text_of(str value, str name, size_t limit):
+    cdef bytes data = value.encode()
+    if len(data) > limit:
+        raise TypeError(f"{name} is longer than {limit} bytes")
+    return data
+
+
+cdef class Engine:
+    cdef Core *core
+    cdef ring commands           # write end
+    cdef ring events             # read end
+    cdef ring freed              # read end
+    cdef FreeList slots[16]      # tables whose slots the control thread hands out
+    cdef bint low_latency
+    cdef uint64_t slab_bytes
+    cdef readonly int event_fd
+    cdef readonly int slab_fd
+    cdef int command_fd
+    cdef int epoll_fd
+    cdef object epoll
+
+    def __cinit__(
+        self, *, uint64_t history_bytes=67108864, uint32_t transports=4096, uint32_t producers=4096,
+        uint32_t recv_streams=8192, uint32_t send_streams=32768, str latency="normal",
+    ):
+        if latency not in ("normal", "low"):
+            raise TypeError("latency must be 'normal' or 'low'")
+        self.low_latency = latency == "low"
+        self.event_fd = self.command_fd = self.epoll_fd = self.slab_fd = -1
+        self.core = <Core *>calloc(1, sizeof(Core))
+        if self.core == NULL:
+            raise MemoryError()
+        self.core.history_size = power_of_two(max(history_bytes, 4194304))
+        self.map_slab(transports, producers, recv_streams, send_streams)
+        self.open_core(transports, send_streams)
+
+    cdef int map_slab(
+        self, uint32_t transports, uint32_t producers, uint32_t recv_streams, uint32_t send_streams
+    ) except -1:
+        """Lay out the tables in one memfd; nothing is touched, so nothing is used yet."""
+        cdef SlabHeader plan
+        cdef uint64_t at = sizeof(SlabHeader)
+        cdef uint64_t freed = power_of_two(
+            16 * (2 * <uint64_t>transports + transports + producers + 3 * <uint64_t>recv_streams + 2 * <uint64_t>send_streams)
+        )
+        memset(&plan, 0, sizeof(plan))
+        at = slab_plan(&plan, TABLE_CORE, sizeof(Counters), 1, at)
+        at = slab_plan(&plan, TABLE_SOCKETS, sizeof(Socket), 2 * transports, at)
+        at = slab_plan(&plan, TABLE_CONNECTIONS, sizeof(Connection), CONNECTIONS, at)
+        at = slab_plan(&plan, TABLE_TUPLES, sizeof(Tuple), 4 * transports, at)
+        at = slab_plan(&plan, TABLE_TRANSPORTS, sizeof(Transport), transports, at)
+        at = slab_plan(&plan, TABLE_PRODUCERS, sizeof(Producer), producers, at)
+        at = slab_plan(&plan, TABLE_RECV, sizeof(RecvStream), recv_streams, at)
+        at = slab_plan(&plan, TABLE_SEND, sizeof(SendStream), send_streams, at)
+        at = slab_plan(&plan, TABLE_NACKS, sizeof(NackList), recv_streams, at)
+        at = slab_plan(&plan, TABLE_SENT, sizeof(SentBlock), send_streams, at)
+        at = slab_plan(&plan, TABLE_SSRCS, sizeof(SsrcEntry), 2 * recv_streams + 2 * send_streams, at)
+        at = slab_plan(&plan, TABLE_BACKLOG, sizeof(Backlog), BACKLOG, at)
+        at = slab_plan(&plan, TABLE_HISTORY, self.core.history_size, 1, at)
+        at = slab_plan(
+            &plan, TABLE_QUEUES,
+            ring_bytes(COMMAND_BYTES) + ring_bytes(EVENT_BYTES) + ring_bytes(freed), 1, at,
+        )
+        plan.magic = SLAB_MAGIC
+        plan.version = SLAB_VERSION
+        plan.bytes = at
+        plan.layout = slab_layout(&plan)
+        self.slab_fd = os.memfd_create("sfu-core", os.MFD_CLOEXEC)
+        os.ftruncate(self.slab_fd, at)
+        self.core.base = <uint8_t *>slab_map(self.slab_fd, at)
+        if self.core.base == NULL:
+            raise MemoryError("the media slab could not be mapped")
+        self.slab_bytes = at
+        self.core.header = <SlabHeader *>self.core.base
+        self.core.header[0] = plan
+        self.name_tables()
+        self.attach_rings(freed)
+        return 0
+
+    cdef uint8_t *table(self, int kind):
+        return self.core.base + self.core.header.tables[kind].offset
+
+    cdef void name_tables(self):
+        cdef Core *core = self.core
+        core.counters = <Counters *>self.table(TABLE_CORE)
+        core.sockets = <Socket *>self.table(TABLE_SOCKETS)
+        core.connections = <Connection *>self.table(TABLE_CONNECTIONS)
+        core.tuples = <Tuple *>self.table(TABLE_TUPLES)
+        core.transports = <Transport *>self.table(TABLE_TRANSPORTS)
+        core.producers = <Producer *>self.table(TABLE_PRODUCERS)
+        core.recv = <RecvStream *>self.table(TABLE_RECV)
+        core.send = <SendStream *>self.table(TABLE_SEND)
+        core.nacks = <NackList *>self.table(TABLE_NACKS)
+        core.sent = <SentBlock *>self.table(TABLE_SENT)
+        core.ssrcs = <SsrcEntry *>self.table(TABLE_SSRCS)
+        core.backlog = <Backlog *>self.table(TABLE_BACKLOG)
+        core.history = self.table(TABLE_HISTORY)
+
+    cdef void attach_rings(self, uint64_t freed):
+        cdef uint8_t *queues = self.table(TABLE_QUEUES)
+        cdef uint8_t *events = queues + ring_bytes(COMMAND_BYTES)
+        cdef uint8_t *last = events + ring_bytes(EVENT_BYTES)
+        ring_attach(&self.commands, queues, COMMAND_BYTES, True)
+        ring_attach(&self.core.commands, queues, COMMAND_BYTES, False)
+        ring_attach(&self.core.events, events, EVENT_BYTES, True)
+        ring_attach(&self.events, events, EVENT_BYTES, False)
+        ring_attach(&self.core.freed, last, freed, True)
+        ring_attach(&self.freed, last, freed, False)
+
+    cdef int open_core(self, uint32_t transports, uint32_t send_streams) except -1:
+        cdef Core *core = self.core
+        cdef int kind
+        for kind in (
+            TABLE_SOCKETS, TABLE_TRANSPORTS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_NACKS, TABLE_SENT,
+        ):
+            self.new_list(&self.slots[kind], kind)
+        self.new_list(&core.free_connections, TABLE_CONNECTIONS)
+        self.new_list(&core.free_tuples, TABLE_TUPLES)
+        self.new_list(&core.free_ssrcs, TABLE_SSRCS)
+        self.new_list(&core.free_backlog, TABLE_BACKLOG)
+        core.tuple_mask = power_of_two(4 * transports) - 1
+        core.ufrag_mask = power_of_two(2 * transports) - 1
+        core.ssrc_mask = power_of_two(2 * send_streams) - 1
+        core.tuple_buckets = new_buckets(core.tuple_mask + 1)
+        core.ufrag_buckets = new_buckets(core.ufrag_mask + 1)
+        core.ssrc_buckets = new_buckets(core.ssrc_mask + 1)
+        core.srtp_in = <SrtpContext **>calloc(transports, sizeof(SrtpContext *))
+        core.srtp_out = <SrtpContext **>calloc(transports, sizeof(SrtpContext *))
+        core.heap = <uint32_t *>calloc(transports, sizeof(uint32_t))
+        core.slots = <uint8_t *>calloc(BATCH + NET_RX, SLOT_SIZE)
+        if core.srtp_in == NULL or core.srtp_out == NULL or core.heap == NULL or core.slots == NULL:
+            raise MemoryError()
+        net_rx_init(&core.rx, core.slots + BATCH * SLOT_SIZE)
+        core.seed = int.from_bytes(secrets.token_bytes(8), "little")
+        core.random = int.from_bytes(secrets.token_bytes(8), "little")
+        core.touched = NONE
+        self.event_fd = core.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.command_fd = core.command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        import select
+        self.epoll = select.epoll()
+        self.epoll_fd = core.epoll_fd = self.epoll.fileno()
+        net_watch(self.epoll_fd, self.command_fd, 0, True, False)
+        return 0
+
+
+
+    cdef int new_list(self, FreeList *free_list, int kind) except -1:
+        if not free_list_init(free_list, self.core.header.tables[kind].capacity):
+            raise MemoryError()
+        return 0
+
+    def run(self):
+        with nogil:
+            loop_run(self.core, self.low_latency)
+
+    def stop(self):
+        self.post(COMMAND_STOP, 0, 0, b"")
+
+    def close(self):
+        cdef Core *core = self.core
+        cdef uint32_t i
+        if core == NULL:
+            return
+        self.collect_freed()
+        for i in range(self.slots[<int>TABLE_TRANSPORTS].fresh):
+            srtp_context_free(core.srtp_in[i])
+            srtp_context_free(core.srtp_out[i])
+        for i in range(self.slots[<int>TABLE_SOCKETS].fresh):
+            if core.sockets[i].head.state != SLOT_FREE and core.sockets[i].fd >= 0:
+                os.close(core.sockets[i].fd)
+        for i in range(core.free_connections.fresh):
+            if core.connections[i].head.state != SLOT_FREE and core.connections[i].fd >= 0:
+                os.close(core.connections[i].fd)
+        self.release()
+
+    cdef void release(self):
+        cdef Core *core = self.core
+        cdef int kind
+        for kind in range(SLAB_TABLES):
+            free_list_destroy(&self.slots[kind])
+        free_list_destroy(&core.free_connections)
+        free_list_destroy(&core.free_tuples)
+        free_list_destroy(&core.free_ssrcs)
+        free_list_destroy(&core.free_backlog)
+        free(core.tuple_buckets)
+        free(core.ufrag_buckets)
+        free(core.ssrc_buckets)
+        free(core.srtp_in)
+        free(core.srtp_out)
+        free(core.heap)
+        free(core.slots)
+        if core.base != NULL:
+            slab_unmap(core.base, self.slab_bytes)
+        free(core)
+        self.core = NULL
+        if self.epoll is not None:
+            self.epoll.close()
+        for fd in (self.event_fd, self.command_fd, self.slab_fd):
+            if fd >= 0:
+                os.close(fd)
+
+    def __dealloc__(self):
+        if self.core != NULL:
+            self.release()
+
+    # ------------------------------------------------------------ slots and handles
+
+    cdef Head *head(self, int kind, uint32_t index):
+        return <Head *>(self.table(kind) + self.core.header.tables[kind].stride * index)
+
+    cdef uint32_t take(self, int kind, str what) except? 0xFFFFFFFF:
+        """A slot, all zero but for its generation."""
+        cdef uint32_t fresh = self.slots[kind].fresh
+        cdef uint32_t index
+        cdef uint32_t generation
+        cdef Head *head
+        self.collect_freed()
+        index = take_slot(&self.slots[kind])
+        if index == NONE:
+            raise BufferError(f"this core has no room for another {what}")
+        head = self.head(kind, index)
+        generation = head.generation
+        if index < fresh:
+            memset(head, 0, self.core.header.tables[kind].stride)
+        head.generation = generation or 1
+        head.state = SLOT_BUILDING
+        return index
+
+    cdef uint64_t handle(self, int kind, uint32_t index):
+        return (<uint64_t>self.head(kind, index).generation << 32) | index
+
+    cdef uint32_t find(self, int kind, uint64_t handle, str what) except? 0xFFFFFFFF:
+        cdef uint32_t index = <uint32_t>handle
+        if self.core == NULL:
+            raise LookupError("the engine is closed")
+        if index >= self.core.header.tables[kind].capacity or self.head(kind, index).generation != handle >> 32:
+            raise LookupError(f"no {what} with handle {handle:#x}")
+        return index
+
+    cdef void retire(self, int kind, uint32_t index):
+        """From now on no handle leads here; the slot is free when the media thread has said so."""
+        self.head(kind, index).generation += 1
+
+    cdef void collect_freed(self):
+        cdef const uint8_t *data
+        cdef uint32_t kind = 0
+        cdef uint32_t length = 0
+        cdef uint64_t value
+        while True:
+            data = ring_peek(&self.freed, &kind, &length)
+            if data == NULL:
+                return
+            memcpy(&value, data, 8)
+            ring_consume(&self.freed, length)
+            if kind == FREED_CONTEXT:
+                srtp_context_free(<SrtpContext *>value)
+            else:
+                give_slot(&self.slots[kind], <uint32_t>value)
+
+    cdef int post(self, uint32_t code, uint32_t index, uint64_t value, bytes tail) except -1:
+        cdef Command command
+        memset(&command, 0, sizeof(command))
+        command.index = index
+        command.value = value
+        return self.post_command(code, &command, tail)
+
+    cdef int post_command(self, uint32_t code, const Command *command, bytes tail) except -1:
+        cdef uint32_t length = <uint32_t>(sizeof(Command) + len(tail))
+        cdef uint8_t *place
+        if self.core == NULL:
+            raise LookupError("the engine is closed")
+        place = <uint8_t *>ring_reserve(&self.commands, length)
+        if place == NULL:
+            raise BufferError("the command queue of the media thread is full")
+        memcpy(place, command, sizeof(Command))
+        memcpy(place + sizeof(Command), <const char *>tail, len(tail))
+        ring_commit(&self.commands, code, length)
+        if ring_publish(&self.commands):
+            net_ring_bell(self.command_fd)
+        return 0
+
+    def poll(self, uint32_t limit=512):
+        cdef list found = []
+        cdef const uint8_t *data
+        cdef uint32_t kind = 0
+        cdef uint32_t length = 0
+        net_hear_bell(self.event_fd)
+        self.collect_freed()
+        while len(found) < limit:
+            data = ring_peek(&self.events, &kind, &length)
+            if data == NULL:
+                return found
+            found.append(decode_event(kind, data, length))
+            ring_consume(&self.events, length)
+        net_ring_bell(self.event_fd)
+        return found
+
+    # ------------------------------------------------------------ sockets
+
+    def add_socket(self, int fd, uint32_t protocol, uint32_t group):
+        cdef uint32_t index = self.take(TABLE_SOCKETS, "socket")
+        cdef Socket *s = &self.core.sockets[index]
+        s.fd = fd
+        s.protocol = protocol
+        s.group = group
+        s.owner = NONE
+        s.backlog_first = NONE
+        s.local.length = net_local(fd, s.local.bytes)
+        self.post(COMMAND_ADD_SOCKET, index, 0, b"")
+        return self.handle(TABLE_SOCKETS, index)
+
+    def close_socket(self, uint64_t socket):
+        cdef uint32_t index = self.find(TABLE_SOCKETS, socket, "socket")
+        self.retire(TABLE_SOCKETS, index)
+        self.post(COMMAND_CLOSE_SOCKET, index, 0, b"")
+
+    def socket_stats(self, uint64_t socket):
+        cdef Socket *s = &self.core.sockets[self.find(TABLE_SOCKETS, socket, "socket")]
+        return {
+            "backlog": s.backlog_count, "wouldBlock": s.would_block, "sendErrors": s.send_errors,
+            "gsoRefused": s.gso_refused,
+        }
+
+    # ------------------------------------------------------------ transports
+
+    cdef uint32_t new_transport(self, uint32_t kind) except? 0xFFFFFFFF:
+        cdef uint32_t index = self.take(TABLE_TRANSPORTS, "transport")
+        cdef Transport *t = &self.core.transports[index]
+        t.kind = kind
+        t.socket = t.rtcp_socket = NONE
+        t.first_producer = t.first_recv = t.first_send = NONE
+        t.ice.selected = NONE
+        t.flags = TF_RTCP_MUX
+        t.twcc_seq = 1
+        t.rtcp_index = 1
+        return index
+
+    def add_webrtc_transport(self, uint32_t group, str ufrag, str password, uint32_t consent_timeout_ms):
+        cdef uint32_t index = self.new_transport(TRANSPORT_WEBRTC)
+        cdef Transport *t = &self.core.transports[index]
+        cdef bytes name = text_of(ufrag, "ufrag", 32)
+        cdef bytes word = text_of(password, "password", 32)
+        t.group = group
+        t.flags |= TF_SRTP
+        memcpy(t.ice.ufrag, <const char *>name, len(name))
+        memcpy(t.ice.password, <const char *>word, len(word))
+        t.ice.ufrag_length = <uint8_t>len(name)
+        t.ice.password_length = <uint8_t>len(word)
+        t.ice.consent_timeout_ns = <int64_t>consent_timeout_ms * 1000000
+        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        return self.handle(TABLE_TRANSPORTS, index)
+
+    def restart_ice(self, uint64_t transport, str ufrag, str password):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef bytes name = text_of(ufrag, "ufrag", 32)
+        cdef bytes word = text_of(password, "password", 32)
+        cdef IceNames names
+        memset(&names, 0, sizeof(names))
+        memcpy(names.ufrag, <const char *>name, len(name))
+        memcpy(names.password, <const char *>word, len(word))
+        names.ufrag_length = <uint8_t>len(name)
+        names.password_length = <uint8_t>len(word)
+        self.post(COMMAND_RESTART_ICE, index, 0, (<const char *>&names)[:sizeof(names)])
+
+    def add_plain_transport(self, uint64_t socket, uint64_t rtcp_socket, *, bint comedia, bint srtp, bint pipe):
+        cdef uint32_t index = self.new_transport(TRANSPORT_PIPE if pipe else TRANSPORT_PLAIN)
+        cdef Transport *t = &self.core.transports[index]
+        t.socket = self.find(TABLE_SOCKETS, socket, "socket")
+        if rtcp_socket:
+            t.rtcp_socket = self.find(TABLE_SOCKETS, rtcp_socket, "rtcp socket")
+            t.flags &= ~<uint32_t>TF_RTCP_MUX
+        if comedia:
+            t.flags |= TF_COMEDIA
+        if srtp:
+            t.flags |= TF_SRTP
+        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        return self.handle(TABLE_TRANSPORTS, index)
+
+    def add_direct_transport(self):
+        cdef uint32_t index = self.new_transport(TRANSPORT_DIRECT)
+        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        return self.handle(TABLE_TRANSPORTS, index)
+
+    def connect_plain(self, uint64_t transport, str ip, uint16_t port, uint16_t rtcp_port):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef Transport *t = &self.core.transports[index]
+        cdef Command command
+        memset(&command, 0, sizeof(command))
+        command.index = index
+        command.path.channel = t.socket
+        self.fill_address(&command.path.remote, ip, port, t.socket)
+        if rtcp_port:
+            command.rtcp_path.channel = t.rtcp_socket
+            self.fill_address(&command.rtcp_path.remote, ip, rtcp_port, t.rtcp_socket)
+        self.post_command(COMMAND_CONNECT, &command, b"")
+
+    cdef int fill_address(self, Address *address, str ip, uint16_t port, uint32_t socket) except -1:
+        cdef bytes packed
+        cdef bint six = self.core.sockets[socket].local.length == 28
+        if six and ":" not in ip:
+            ip = "::ffff:" + ip
+        packed = sockets.inet_pton(sockets.AF_INET6 if ":" in ip else sockets.AF_INET, ip)
+        address.length = net_make_address(address.bytes, <const uint8_t *><const char *>packed, len(packed), port)
+        return 0
+
+    def set_srtp(self, uint64_t transport, uint32_t suite, bytes local_key, bytes remote_key):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef Transport *t = &self.core.transports[index]
+        cdef Keying keying
+        self.fill_keys(&t.keys_out, suite, local_key)
+        self.fill_keys(&t.keys_in, suite, remote_key)
+        keying.incoming = srtp_context_new(&t.keys_in, False)
+        keying.outgoing = srtp_context_new(&t.keys_out, True)
+        if keying.incoming == NULL or keying.outgoing == NULL:
+            srtp_context_free(keying.incoming)
+            srtp_context_free(keying.outgoing)
+            raise ValueError("SRTP contexts could not be made of these keys")
+        self.post(COMMAND_SET_SRTP, index, 0, (<const char *>&keying)[:sizeof(keying)])
+
+    cdef int fill_keys(self, SrtpKeys *keys, uint32_t suite, bytes material) except -1:
+        if suite not in SUITES:
+            raise TypeError(f"unknown SRTP suite {suite}")
+        if not srtp_keys_set(
+            keys, SUITES[suite], <const uint8_t *><const char *>material, <uint32_t>len(material)
+        ):
+            raise TypeError("wrong length of SRTP master key and salt")
+        return 0
+
+    def set_recv_extensions(self, uint64_t transport, dict extensions):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef uint8_t kinds[256]
+        self.fill_kinds(kinds, extensions)
+        self.post(COMMAND_SET_EXTENSIONS, index, 0, (<const char *>kinds)[:256])
+
+    cdef int fill_kinds(self, uint8_t *kinds, dict extensions) except -1:
+        cdef int kind, ident
+        memset(kinds, 0, 256)
+        for kind, ident in extensions.items():
+            if not 0 < kind < EXT_KINDS or not 0 < ident < 256:
+                raise TypeError(f"header extension {kind} with id {ident}")
+            kinds[ident] = <uint8_t>kind
+        return 0
+
+    def send_datagram(self, uint64_t transport, bytes data):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        try:
+            self.post(COMMAND_DATAGRAM, index, 0, data)
+        except BufferError:
+            return False
+        return True
+
+    def send_rtcp(self, uint64_t transport, bytes data):
+        self.post(COMMAND_RTCP, self.find(TABLE_TRANSPORTS, transport, "transport"), 0, data)
+
+    def set_bitrates(self, uint64_t transport, uint64_t max_incoming_bps):
+        self.post(COMMAND_SET_BITRATE, self.find(TABLE_TRANSPORTS, transport, "transport"), max_incoming_bps, b"")
+
+    def close_transport(self, uint64_t transport):
+        cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        self.retire(TABLE_TRANSPORTS, index)
+        self.post(COMMAND_CLOSE_TRANSPORT, index, 0, b"")
+
+    def transport_stats(self, uint64_t transport):
+        return transport_stats(self.core, self.find(TABLE_TRANSPORTS, transport, "transport"), net_monotonic_ns())
+
+    def transport_tuples(self, uint64_t transport):
+        return transport_tuples(self.core, self.find(TABLE_TRANSPORTS, transport, "transport"))
+
+    # ------------------------------------------------------------ producers
+
+    def add_producer(
+        self, uint64_t transport, uint32_t kind, codecs, encodings, *, str mid, str cname, dict extensions,
+        bint nack, bint pli, bint fir, uint32_t feedback, bint paused, uint32_t key_frame_request_delay_ms,
+        bint packet_id,
+    ):
+        cdef uint32_t owner = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef uint32_t index = self.take(TABLE_PRODUCERS, "producer")
+        cdef Producer *p = &self.core.producers[index]
+        cdef bytes name = text_of(mid, "mid", MAX_RID)
+        cdef list streams = []
+        cdef uint32_t *link = &p.first_stream
+        cdef uint32_t stream
+        p.transport = owner
+        p.feedback = feedback
+        p.key_frame_delay_ns = <int64_t>key_frame_request_delay_ms * 1000000
+        p.flags = (
+            (PF_VIDEO if kind else 0) | (PF_PAUSED if paused else 0) | (PF_NACK if nack else 0)
+            | (PF_PLI if pli else 0) | (PF_FIR if fir else 0) | (PF_PACKET_ID if packet_id else 0)
+        )
+        memcpy(p.mid, <const char *>name, len(name))
+        p.mid_length = <uint32_t>len(name)
+        self.fill_kinds(p.extension_kinds, extensions)
+        self.fill_codecs(p, codecs)
+        for number, encoding in enumerate(encodings):
+            stream = self.new_recv_stream(index, number, encoding, nack)
+            link[0] = stream
+            link = &self.core.recv[stream].next_in_producer
+            streams.append(self.handle(TABLE_RECV, stream))
+        link[0] = NONE
+        self.post(COMMAND_ADD_PRODUCER, index, 0, b"")
+        return self.handle(TABLE_PRODUCERS, index), streams
+
+    cdef int fill_codecs(self, Producer *p, codecs) except -1:
+        cdef PayloadType *entry
+        memset(p.type_index, NO_ID, 128)
+        for pt, mapped, codec, clock_rate, repairs in codecs:
+            if p.payload_types == MAX_PAYLOAD_TYPES:
+                raise TypeError("too many codecs")
+            entry = &p.types[p.payload_types]
+            entry.pt = pt
+            entry.mapped = mapped
+            entry.codec = codec
+            entry.clock_rate = clock_rate
+            entry.repairs = NO_ID if repairs < 0 else repairs
+            p.type_index[<int>entry.pt & 127] = <uint8_t>p.payload_types
+            p.payload_types += 1
+        return 0
+
+    cdef uint32_t new_recv_stream(self, uint32_t producer, uint32_t number, encoding, bint nack) except? 0xFFFFFFFF:
+        cdef uint32_t index = self.take(TABLE_RECV, "receive stream")
+        cdef RecvStream *r = &self.core.recv[index]
+        cdef Producer *p = &self.core.producers[producer]
+        cdef int64_t now_ns = net_monotonic_ns()
+        cdef PayloadType *type
+        cdef bytes name
+        ssrc, rtx_ssrc, rid, mapped_ssrc, pt, rtx_pt = encoding
+        type = &p.types[p.type_index[<int>pt]]
+        name = text_of(rid, "rid", MAX_RID)
+        r.producer = producer
+        r.transport = p.transport
+        r.encoding = number
+        r.ssrc = ssrc
+        r.rtx_ssrc = rtx_ssrc
+        r.mapped_ssrc = mapped_ssrc
+        r.pt = pt
+        r.has_rtx_pt = rtx_pt >= 0
+        r.rtx_pt = rtx_pt if rtx_pt >= 0 else 0
+        r.codec = type.codec
+        r.clock_rate = type.clock_rate
+        r.first_subscriber = r.next_in_producer = r.nacks = NONE
+        memcpy(r.rid, <const char *>name, len(name))
+        r.rid_length = <uint32_t>len(name)
+        recv_init(&r.state, type.clock_rate, now_ns)
+        recv_init(&r.rtx_state, type.clock_rate, now_ns)
+        if nack:
+            r.nacks = take_slot(&self.slots[<int>TABLE_NACKS])
+            nack_init(&self.core.nacks[r.nacks])
+        return index
+
+    def pause_producer(self, uint64_t producer, bint paused):
+        self.post(COMMAND_PAUSE_PRODUCER, self.find(TABLE_PRODUCERS, producer, "producer"), paused, b"")
+
+    def inject_rtp(self, uint64_t producer, bytes data):
+        self.post(COMMAND_RTP, self.find(TABLE_PRODUCERS, producer, "producer"), 0, data)
+
+    def trace_producer(self, uint64_t producer, uint32_t mask):
+        self.post(COMMAND_TRACE_PRODUCER, self.find(TABLE_PRODUCERS, producer, "producer"), mask, b"")
+
+    def close_producer(self, uint64_t producer):
+        cdef uint32_t index = self.find(TABLE_PRODUCERS, producer, "producer")
+        cdef uint32_t stream = self.core.producers[index].first_stream
+        while stream != NONE:
+            self.retire(TABLE_RECV, stream)
+            stream = self.core.recv[stream].next_in_producer
+        self.retire(TABLE_PRODUCERS, index)
+        self.post(COMMAND_CLOSE_PRODUCER, index, 0, b"")
+
+    def recv_stream_stats(self, uint64_t stream):
+        return recv_stream_stats(self.core, self.find(TABLE_RECV, stream, "receive stream"), net_monotonic_ns())
+
+    # ------------------------------------------------------------ send streams
+
+    def add_send_stream(
+        self, uint64_t transport, uint64_t recv_stream, *, uint32_t ssrc, uint32_t rtx_ssrc, int rtx_payload_type,
+        payload_types, str mid, str cname, extensions, bint nack, bint pipe, bint ignore_dtx, bint paused,
+    ):
+        cdef uint32_t owner = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef uint32_t source = self.find(TABLE_RECV, recv_stream, "receive stream")
+        cdef RecvStream *r = &self.core.recv[source]
+        cdef uint32_t index = self.take(TABLE_SEND, "send stream")
+        cdef SendStream *s = &self.core.send[index]
+        cdef int64_t now_ns = net_monotonic_ns()
+        cdef bint video = r.codec >= CODEC_VP8
+        cdef bytes name = text_of(mid, "mid", 255)
+        cdef bytes canonical = text_of(cname, "cname", 255)
+        s.transport = owner
+        s.recv = source
+        s.ssrc = ssrc
+        s.rtx_ssrc = rtx_ssrc
+        s.rtx_pt = rtx_payload_type if rtx_payload_type >= 0 else 0
+        s.sent = NONE
+        for pt in payload_types:
+            s.types[<int>pt >> 6] |= <uint64_t>1 << (<int>pt & 63)
+        s.flags = SF_SYNC | (
+            (SF_VIDEO | SF_NEEDS_KEY if video else 0) | (SF_PIPE if pipe else 0)
+            | (SF_IGNORE_DTX if ignore_dtx else 0) | (SF_PAUSED if paused else 0)
+        )
+        if EXT_MID in extensions and 0 < len(name) <= RTP_MID_MAX:
+            s.flags |= SF_MID
+            memcpy(s.mid, <const char *>name, len(name))
+            s.mid_length = <uint8_t>len(name)
+        if EXT_ABS_SEND_TIME in extensions:
+            s.flags |= SF_ABS_SEND_TIME
+        if EXT_TWCC in extensions:
+            s.flags |= SF_TWCC
+        memcpy(s.cname, <const char *>canonical, len(canonical))
+        s.cname_length = <uint32_t>len(canonical)
+        munge_init(&s.munger, r.clock_rate, 1000 + secrets.randbelow(31768))
+        rtx_init(&s.rtx, secrets.randbelow(65536))
+        send_init(&s.state, r.clock_rate, now_ns)
+        send_init(&s.rtx_state, r.clock_rate, now_ns)
+        if nack:
+            self.keep_sent(s, video)
+        self.post(COMMAND_ADD_SEND, index, 0, b"")
+        return self.handle(TABLE_SEND, index)
+
+    cdef void keep_sent(self, SendStream *s, bint video):
+        s.sent = take_slot(&self.slots[<int>TABLE_SENT])
+        s.flags |= SF_NACK
+        if video:
+            sent_init(&s.sent_ring, SENT_VIDEO, SENT_VIDEO_AGE_MS)
+        else:
+            sent_init(&s.sent_ring, SENT_AUDIO, SENT_AUDIO_AGE_MS)
+
+    def pause_send_stream(self, uint64_t stream, bint paused):
+        self.post(COMMAND_PAUSE_SEND, self.find(TABLE_SEND, stream, "send stream"), paused, b"")
+
+    def request_key_frame(self, uint64_t stream):
+        self.post(COMMAND_KEY_FRAME, self.find(TABLE_SEND, stream, "send stream"), 0, b"")
+
+    def trace_send_stream(self, uint64_t stream, uint32_t mask):
+        self.post(COMMAND_TRACE_SEND, self.find(TABLE_SEND, stream, "send stream"), mask, b"")
+
+    def close_send_stream(self, uint64_t stream):
+        cdef uint32_t index = self.find(TABLE_SEND, stream, "send stream")
+        self.retire(TABLE_SEND, index)
+        self.post(COMMAND_CLOSE_SEND, index, 0, b"")
+
+    def send_stream_stats(self, uint64_t stream):
+        return send_stream_stats(self.core, self.find(TABLE_SEND, stream, "send stream"), net_monotonic_ns())
+
+    def core_stats(self):
+        return core_stats(self.core)
