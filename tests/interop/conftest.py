@@ -77,6 +77,7 @@ def worker(runner: asyncio.Runner, mediasoup: Any) -> Iterator[Any]:
     yield made
     assert not made.died
     made.close()
+    runner.run(made.wait_subprocess_closed())
 
 
 @pytest.fixture

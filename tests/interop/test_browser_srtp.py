@@ -24,6 +24,7 @@ def limited_router(runner: asyncio.Runner, mediasoup: Any, request: pytest.Fixtu
     worker = runner.run(mediasoup.create_worker(engine={"srtp_suites": [request.param]}))
     yield runner.run(worker.create_router(media_codecs=[OPUS, VIDEO_CODECS["VP8"]]))
     worker.close()
+    runner.run(worker.wait_subprocess_closed())
 
 
 @pytest.mark.parametrize("server_role", ["server", "client"])
