@@ -16,7 +16,7 @@ from OpenSSL import SSL
 
 from sfu_core.channel.messages import DtlsRole, DtlsState, FingerprintAlgorithm, SrtpCryptoSuite
 from sfu_core.worker.certificate import Certificate, fingerprint
-from sfu_core.worker.dtls_flight import Flight, is_clear_handshake, looks_like_dtls, split_records
+from sfu_core.worker.dtls_flight import CLIENT_HELLO, Flight, clear_message, looks_like_dtls, split_records
 from sfu_core.worker.dtls_records import (
     ALERT,
     APPLICATION_DATA,
@@ -61,7 +61,7 @@ class _Result:
 
     records: Records
     certificate: x509.Certificate
-    keying: SrtpKeying | None
+    keying: SrtpKeying
 
 
 def _context_of(certificate: Certificate) -> SSL.Context:
@@ -149,7 +149,7 @@ class DtlsEndpoint:
             self._open(self._result.records, datagram)
         else:
             self._feed(datagram, now)
-        if self.role == DtlsRole.SERVER and is_clear_handshake(datagram) and len(self._outgoing) == written:
+        if len(self._outgoing) == written and self._is_repeat(datagram):
             self._outgoing += self._flight.answer(now)
 
     def send(self) -> list[bytes]:
@@ -210,6 +210,13 @@ class DtlsEndpoint:
         self._connection.bio_write(datagram)
         self._shake(self._connection, now)
 
+    def _is_repeat(self, datagram: bytes) -> bool:
+        """Whether a client says again what we have answered: it did not get the answer."""
+        message = clear_message(datagram)
+        if self.role != DtlsRole.SERVER or message is None:
+            return False
+        return self._result is not None or message == CLIENT_HELLO
+
     def _new_connection(self) -> SSL.Connection:
         connection = SSL.Connection(_context_of(self._certificate), None)
         connection.set_ciphertext_mtu(self._mtu)
@@ -243,12 +250,12 @@ class DtlsEndpoint:
     def _on_handshake_over(self, connection: SSL.Connection) -> None:
         """Take what is needed, and let OpenSSL's connection go."""
         certificate = connection.get_peer_certificate(as_cryptography=True)
-        if certificate is None:
-            self._fail("no certificate")
-            return
         is_client = self.role == DtlsRole.CLIENT
-        records = Records(connection, is_client, self._flight.next_number)
-        self._result = _Result(records, certificate, _export(connection, is_client))
+        keying = _export(connection, is_client)
+        if certificate is None or keying is None:
+            self._fail("no certificate" if certificate is None else "no SRTP profile in common")
+            return
+        self._result = _Result(Records(connection, is_client, self._flight.next_number), certificate, keying)
         self._connection = None
         self._give_up = None
         self._flight.stop()
@@ -263,13 +270,10 @@ class DtlsEndpoint:
         if not hmac.compare_digest(fingerprint(result.certificate, algorithm).encode(), expected.encode()):
             self._say_goodbye()
             self._fail("fingerprint mismatch")
-        elif result.keying is None:
-            self._say_goodbye()
-            self._fail("no SRTP profile in common")
-        else:
-            self.keying = result.keying
-            self.remote_certificate = result.certificate.public_bytes(Encoding.PEM).decode()
-            self.state = DtlsState.CONNECTED
+            return
+        self.keying = result.keying
+        self.remote_certificate = result.certificate.public_bytes(Encoding.PEM).decode()
+        self.state = DtlsState.CONNECTED
 
     def _openssl_repeat(self, connection: SSL.Connection) -> bytes:
         """What OpenSSL's own timer, by its own clock, sends again: the only way to number a Finished anew."""

@@ -7,6 +7,7 @@ replay; a record of epoch 1 (Finished) is repeated as it is, which helps one tha
 
 HEADER = 13
 HANDSHAKE, CHANGE_CIPHER_SPEC = 22, 20
+CLIENT_HELLO = 1
 FIRST_INTERVAL = 100_000_000  # ns; doubled up to the last
 LAST_INTERVAL = 4_000_000_000
 QUIET = 20_000_000  # ns: how soon after sending a repeat from the peer is not yet answered with one of ours
@@ -31,14 +32,12 @@ def looks_like_dtls(datagram: bytes) -> bool:
     return len(datagram) >= HEADER and 20 <= datagram[0] <= 23 and datagram[1] == 0xFE
 
 
-def is_clear_handshake(datagram: bytes) -> bool:
-    """Whether it begins with a handshake message of epoch 0, from its first byte on."""
-    return (
-        len(datagram) >= HEADER + 12
-        and datagram[0] == HANDSHAKE
-        and datagram[3:5] == b"\0\0"
-        and datagram[HEADER + 6 : HEADER + 9] == b"\0\0\0"
-    )
+def clear_message(datagram: bytes) -> int | None:
+    """The type of the handshake message of epoch 0 whose beginning is the beginning of the datagram, if any."""
+    if len(datagram) < HEADER + 12 or datagram[0] != HANDSHAKE or datagram[3:5] != b"\0\0":
+        return None
+    is_first_fragment = datagram[HEADER + 6 : HEADER + 9] == b"\0\0\0"
+    return datagram[HEADER] if is_first_fragment else None
 
 
 class Flight:
