@@ -1,0 +1,1 @@
+"""Fuzz harnesses, one a parser or stateful helper; see README.md."""
