@@ -199,3 +199,6 @@ class Engine:
 
     def core_stats(self) -> dict[str, int]:
         """Counters of the loop: wakes, ticks, packets in and out, GSO segments, EAGAIN, slots, drops ..."""
+
+    def slots_used(self) -> dict[str, int]:
+        """Slots in use by table: all zero once everything has been closed."""

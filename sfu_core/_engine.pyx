@@ -43,12 +43,12 @@ from sfu_core._rtx cimport (
 )
 from sfu_core._slab cimport (
     NONE, SLAB_MAGIC, SLAB_TABLES, SLAB_VERSION, SLOT_BUILDING, SLOT_FREE, FreeList, Head, SlabHeader, free_list_destroy,
-    free_list_init, give_slot, slab_layout, slab_map, slab_plan, slab_unmap, take_slot,
+    free_list_init, give_slot, slab_layout, slab_map, slab_plan, slab_unmap, slots_used, take_slot,
 )
 from sfu_core._srtp cimport (
     SrtpContext, SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set,
 )
-from sfu_core._stream cimport recv_init, send_init
+from sfu_core._stream cimport Meter, meter_init, recv_init, send_init
 from sfu_core._types cimport (
     MAX_RID, NO_ID, SLOT_SIZE, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
 )
@@ -404,6 +404,8 @@ cdef class Engine:
     cdef uint32_t new_transport(self, uint32_t kind) except? 0xFFFFFFFF:
         cdef uint32_t index = self.take(TABLE_TRANSPORTS, "transport")
         cdef Transport *t = &self.core.transports[index]
+        cdef int64_t now_ns = net_monotonic_ns()
+        cdef Meter *meter
         t.kind = kind
         t.socket = t.rtcp_socket = NONE
         t.first_producer = t.first_recv = t.first_send = NONE
@@ -411,6 +413,8 @@ cdef class Engine:
         t.flags = TF_RTCP_MUX
         t.twcc_seq = 1
         t.rtcp_index = 1
+        for meter in (&t.sent, &t.rtp_sent, &t.rtx_sent, &t.received, &t.rtp_received, &t.rtx_received):
+            meter_init(meter, now_ns)
         return index
 
     def add_webrtc_transport(self, uint32_t group, str ufrag, str password, uint32_t consent_timeout_ms):
@@ -719,3 +723,19 @@ cdef class Engine:
 
     def core_stats(self):
         return core_stats(self.core)
+
+    def slots_used(self):
+        self.collect_freed()
+        return {
+            "sockets": slots_used(&self.slots[<int>TABLE_SOCKETS]),
+            "transports": slots_used(&self.slots[<int>TABLE_TRANSPORTS]),
+            "producers": slots_used(&self.slots[<int>TABLE_PRODUCERS]),
+            "recvStreams": slots_used(&self.slots[<int>TABLE_RECV]),
+            "sendStreams": slots_used(&self.slots[<int>TABLE_SEND]),
+            "nackLists": slots_used(&self.slots[<int>TABLE_NACKS]),
+            "sentRings": slots_used(&self.slots[<int>TABLE_SENT]),
+            "tuples": slots_used(&self.core.free_tuples),
+            "connections": slots_used(&self.core.free_connections),
+            "ssrcs": slots_used(&self.core.free_ssrcs),
+            "backlog": slots_used(&self.core.free_backlog),
+        }
