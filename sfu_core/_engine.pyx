@@ -48,7 +48,7 @@ from sfu_core._slab cimport (
 from sfu_core._srtp cimport (
     SrtpContext, SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set,
 )
-from sfu_core._stream cimport Meter, meter_init, recv_init, send_init
+from sfu_core._stream cimport meter_init, recv_init, send_init
 from sfu_core._types cimport (
     MAX_RID, NO_ID, SLOT_SIZE, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
 )
@@ -405,7 +405,6 @@ cdef class Engine:
         cdef uint32_t index = self.take(TABLE_TRANSPORTS, "transport")
         cdef Transport *t = &self.core.transports[index]
         cdef int64_t now_ns = net_monotonic_ns()
-        cdef Meter *meter
         t.kind = kind
         t.socket = t.rtcp_socket = NONE
         t.first_producer = t.first_recv = t.first_send = NONE
@@ -413,8 +412,12 @@ cdef class Engine:
         t.flags = TF_RTCP_MUX
         t.twcc_seq = 1
         t.rtcp_index = 1
-        for meter in (&t.sent, &t.rtp_sent, &t.rtx_sent, &t.received, &t.rtp_received, &t.rtx_received):
-            meter_init(meter, now_ns)
+        meter_init(&t.sent, now_ns)
+        meter_init(&t.rtp_sent, now_ns)
+        meter_init(&t.rtx_sent, now_ns)
+        meter_init(&t.received, now_ns)
+        meter_init(&t.rtp_received, now_ns)
+        meter_init(&t.rtx_received, now_ns)
         return index
 
     def add_webrtc_transport(self, uint32_t group, str ufrag, str password, uint32_t consent_timeout_ms):
