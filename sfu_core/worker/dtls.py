@@ -43,7 +43,8 @@ PROFILES: dict[SrtpCryptoSuite, tuple[bytes, int, int]] = {
 }
 _SUITE_OF = {name: suite for suite, (name, _, _) in PROFILES.items()}
 
-_contexts: WeakKeyDictionary[Certificate, SSL.Context] = WeakKeyDictionary()
+Suites = tuple[SrtpCryptoSuite, ...]
+_contexts: WeakKeyDictionary[Certificate, dict[Suites, SSL.Context]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ class _Result:
     keying: SrtpKeying
 
 
-def _context_of(certificate: Certificate) -> SSL.Context:
-    """One SSL.Context a certificate: making it costs as much as a handshake."""
-    if context := _contexts.get(certificate):
-        return context
+def _context_of(certificate: Certificate, suites: Suites) -> SSL.Context:
+    """One SSL.Context for all associations: making it costs as much as a handshake."""
+    contexts = _contexts.setdefault(certificate, {})
+    if suites not in contexts:
+        contexts[suites] = _new_context(certificate, suites)
+    return contexts[suites]
+
+
+def _new_context(certificate: Certificate, suites: Suites) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(DTLS_1_2)
     context.set_max_proto_version(DTLS_1_2)
@@ -85,15 +91,15 @@ def _context_of(certificate: Certificate) -> SSL.Context:
         context.add_extra_chain_cert(issuer)
     # Any certificate will do for the handshake; the fingerprint decides.
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
-    context.set_tlsext_use_srtp(b":".join(name for name, _, _ in PROFILES.values()))
-    _contexts[certificate] = context
+    context.set_tlsext_use_srtp(b":".join(PROFILES[suite][0] for suite in suites))
     return context
 
 
 class DtlsEndpoint:
     """One end. `now` is in ns of any monotonic clock. No verb raises for what a peer sends."""
 
-    def __init__(self, certificate: Certificate, *, mtu: int = MTU) -> None:
+    def __init__(self, certificate: Certificate, *, mtu: int = MTU, suites: Suites = tuple(PROFILES)) -> None:
+        """`suites`: what to offer or accept for SRTP, the best first."""
         self.state = DtlsState.NEW
         self.role = DtlsRole.AUTO
         self.keying: SrtpKeying | None = None  # set when `state` is CONNECTED
@@ -101,6 +107,7 @@ class DtlsEndpoint:
         self.reason = ""  # why the state is FAILED
         self._certificate = certificate
         self._mtu = mtu
+        self._suites = suites
         self._flight = Flight(mtu)
         self._connection: SSL.Connection | None = None  # while the handshake runs
         self._result: _Result | None = None  # when it is over
@@ -218,7 +225,7 @@ class DtlsEndpoint:
         return self._result is not None or message == CLIENT_HELLO
 
     def _new_connection(self) -> SSL.Connection:
-        connection = SSL.Connection(_context_of(self._certificate), None)
+        connection = SSL.Connection(_context_of(self._certificate, self._suites), None)
         connection.set_ciphertext_mtu(self._mtu)
         if self.role == DtlsRole.CLIENT:
             connection.set_connect_state()

@@ -122,6 +122,18 @@ def test_profiles_and_keys(role: DtlsRole, profiles: bytes, suite: SrtpCryptoSui
     assert (endpoint.keying.local_key, endpoint.keying.remote_key) == expected
 
 
+@pytest.mark.parametrize("suite", SUITES.values())
+def test_a_choice_of_suites(suite: SrtpCryptoSuite) -> None:
+    client, server = DtlsEndpoint(OURS, suites=(suite,)), DtlsEndpoint(THEIRS)
+    introduce(client, THEIRS.certificate)
+    introduce(server, OURS.certificate)
+    network = Network(client, server)
+    client.start(CLIENT, network.now)
+    network.run()
+    assert_connected(client, server)
+    assert server.keying and server.keying.suite == suite
+
+
 @pytest.mark.parametrize("role", [CLIENT, SERVER])
 def test_no_profile_in_common_is_refused(role: DtlsRole) -> None:
     endpoint, plain = with_plain(role, b"")
