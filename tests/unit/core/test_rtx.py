@@ -45,6 +45,16 @@ def test_gaps_and_late_packets(first: int) -> None:
     assert [n for n in range(437, 501) if sent.take((first + n) % 65536)[0] == OK] == [500], "no old entry"
 
 
+@wrap_points
+def test_a_number_passed_over_does_not_find_the_one_a_lap_before(first: int) -> None:
+    sent = SentPackets(64, 1000)
+    for n in range(64):
+        sent.put(first + n)
+    assert sent.put(first + 66) == OK
+    assert [sent.take((first + n) % 65536)[0] for n in (63, 64, 65, 66)] == [OK, UNKNOWN, UNKNOWN, OK]
+    assert [sent.put(first + n) for n in (65, 64)] == [OK, OK]
+
+
 @pytest.mark.parametrize("rtt_ms, gap_ms", [(0, 100), (30, 30), (700, 700)])
 def test_not_again_within_a_round_trip(rtt_ms: int, gap_ms: int) -> None:
     sent = SentPackets(64, 2000)

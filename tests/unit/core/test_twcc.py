@@ -111,9 +111,12 @@ def test_jumps() -> None:
     recorder.on_packet(0, 0)
     recorder.on_packet(2047, MS)
     assert len(recorder.pending()[1]) == 2048
+    recorder.on_packet(2048, 2 * MS)
+    base, arrivals = recorder.pending()
+    assert base == 1 and len(arrivals) == 2048 and arrivals[:-2] == [LOST] * 2046
     recorder.on_packet(2050, 2 * MS)
     base, arrivals = recorder.pending()
-    assert base == 3 and relative(arrivals) == [None] * 2044 + [0, None, None, 4], "2048 back"
+    assert base == 3 and relative(arrivals) == [None] * 2044 + [0, 4, None, 4], "2048 back"
     recorder.on_packet(30000, 3 * MS)
     assert recorder.pending()[0] == 30000 and len(recorder.pending()[1]) == 1
     recorder.on_packet(30000 - 2048, 3 * MS)
