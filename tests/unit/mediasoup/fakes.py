@@ -281,11 +281,33 @@ def record(log, **objects):
 
 
 EVENTS = (
-    "workerclose routerclose listenserverclose transportclose producerclose dataproducerclose close died "
-    "subprocessclose webrtctransporthandled webrtctransportunhandled pause resume producerpause producerresume "
-    "dataproducerpause dataproducerresume score newtransport newproducer newconsumer newdataproducer "
-    "newdataconsumer newrouter newwebrtcserver newrtpobserver"
-).split()
+    "workerclose",
+    "routerclose",
+    "listenserverclose",
+    "transportclose",
+    "producerclose",
+    "dataproducerclose",
+    "close",
+    "died",
+    "subprocessclose",
+    "webrtctransporthandled",
+    "webrtctransportunhandled",
+    "pause",
+    "resume",
+    "producerpause",
+    "producerresume",
+    "dataproducerpause",
+    "dataproducerresume",
+    "score",
+    "newtransport",
+    "newproducer",
+    "newconsumer",
+    "newdataproducer",
+    "newdataconsumer",
+    "newrouter",
+    "newwebrtcserver",
+    "newrtpobserver",
+)
 
 
 def listen_to_all(emitter, tell):
