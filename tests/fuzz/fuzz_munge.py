@@ -13,7 +13,7 @@ def fuzz_one(data: bytes) -> None:
     numbers, model = Numbers(90000, 1000), Munged(1000)
     highest, run = 100_000, 0
     given_out: dict[int, tuple[int, int]] = {}
-    for action, step in zip(data[::2], data[1::2], strict=False):
+    for action, step in zip(data[:800:2], data[1:800:2], strict=False):
         size = 1 if action & 0x0C else 23              # small steps mostly
         incoming = highest + (step - 100 if action & 0x10 else step % 4 + 1) * size
         match action & 3:

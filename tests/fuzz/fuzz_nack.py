@@ -14,7 +14,7 @@ SEEDS = [bytes(range(90)), b"\x02\x01\x05" * 40, b"\xc0\xff\x00" * 30, b"\x42\x1
 def fuzz_one(data: bytes) -> None:
     missing, model = Missing(), Wanted()
     now_ns = 0
-    for action, step, elapsed in zip(data[::3], data[1::3], data[2::3], strict=False):
+    for action, step, elapsed in zip(data[:900:3], data[1:900:3], data[2:900:3], strict=False):
         now_ns += (elapsed & 63) * MS
         size = (1, 1, 8, 50)[action & 3]
         back = step % 40 if action & 4 else -(step % 30) - 1
