@@ -97,6 +97,9 @@ class Engine:
     def run(self) -> None:
         """The media thread: returns after `stop()`; holds no GIL."""
 
+    def step(self, now_ns: int) -> None:
+        """One turn of the media thread at the given time, instead of `run`: for tests with their own clock."""
+
     def stop(self) -> None: ...
     def close(self) -> None:
         """Free the mapping and descriptors; only after `run` has returned."""

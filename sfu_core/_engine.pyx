@@ -28,7 +28,7 @@ from sfu_core._engine_read cimport (
     address_of, core_stats, decode_event, recv_stream_stats, send_stream_stats, transport_stats, transport_tuples,
 )
 from sfu_core._events cimport FREED_CONTEXT
-from sfu_core._loop cimport loop_run
+from sfu_core._loop cimport loop_run, loop_step
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport NackList, nack_init
 from sfu_core._net cimport (
@@ -230,6 +230,10 @@ cdef class Engine:
     def run(self):
         with nogil:
             loop_run(self.core, self.low_latency)
+
+    def step(self, int64_t now_ns):
+        with nogil:
+            loop_step(self.core, now_ns)
 
     def stop(self):
         self.post(COMMAND_STOP, 0, 0, b"")

@@ -60,7 +60,7 @@ cdef void loop_run(Core *core, bint low_latency) noexcept nogil:
     cdef uint32_t ready[64]
     cdef Pace pace
     cdef int64_t housekeeping_ns = 0
-    cdef int count, i
+    cdef int count
     pace.window_ns = 0
     pace.wakes = 0
     pace.empty = 0
@@ -70,21 +70,34 @@ cdef void loop_run(Core *core, bint low_latency) noexcept nogil:
     core.unix_offset_ns = net_unix_ns() - core.now_ns
     while not core.stopping:
         count = wait(core, &pace, tags, ready)
-        core.counters.ticks += 1
-        run_commands(core)
-        for i in range(count):
-            serve(core, tags[i], ready[i])
-        receive_flush(core)
-        forward_tick(core)
-        core.tick_mark = core.history_head
-        run_timers(core)
-        output_flush(core)
+        turn(core, count, tags, ready)
         if core.now_ns - housekeeping_ns > 1000000000:
             housekeeping_ns = core.now_ns
             housekeep(core)
-        if core.wake_control:
-            tell_control(core)
         core.counters.busy_ns += <uint64_t>(net_monotonic_ns() - core.now_ns)
+
+
+cdef void loop_step(Core *core, int64_t now_ns) noexcept nogil:
+    """One turn at a given time, without waiting: what tests drive with a clock of their own."""
+    cdef uint64_t tags[64]
+    cdef uint32_t ready[64]
+    core.now_ns = now_ns
+    turn(core, net_wait(core.epoll_fd, 0, tags, ready), tags, ready)
+
+
+cdef void turn(Core *core, int count, const uint64_t *tags, const uint32_t *ready) noexcept nogil:
+    cdef int i
+    core.counters.ticks += 1
+    run_commands(core)
+    for i in range(count):
+        serve(core, tags[i], ready[i])
+    receive_flush(core)
+    forward_tick(core)
+    core.tick_mark = core.history_head
+    run_timers(core)
+    output_flush(core)
+    if core.wake_control:
+        tell_control(core)
 
 
 cdef void tell_control(Core *core) noexcept nogil:
