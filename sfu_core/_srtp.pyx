@@ -482,17 +482,18 @@ cdef class Context:
 
 
 cdef class _Jobs:
-    """An array of jobs, each with a buffer of its own: header, payload, room for the overhead."""
+    """An array of jobs, each with a buffer of exactly its size: header, payload, room for the overhead."""
 
     cdef SrtpJob *jobs
     cdef uint8_t **buffers
     cdef uint32_t n
     cdef list alive
 
-    def __cinit__(self, packets: list, bint in_place):
+    def __cinit__(self, packets: list, bint outbound, bint in_place):
         cdef Context context
         cdef SrtpJob *job
         cdef uint8_t *buffer
+        cdef size_t room
         self.n = <uint32_t>len(packets)
         self.alive = packets
         self.jobs = <SrtpJob *>calloc(self.n + 1, sizeof(SrtpJob))
@@ -500,7 +501,8 @@ cdef class _Jobs:
         if self.jobs == NULL or self.buffers == NULL:
             raise MemoryError
         for i, (context, header, payload, index, ssrc, rtcp) in enumerate(packets):
-            buffer = <uint8_t *>calloc(1, len(header) + len(payload) + 64)
+            room = srtp_overhead(context.ctx, rtcp) if outbound else 0
+            buffer = <uint8_t *>calloc(1, <size_t>len(header) + <size_t>len(payload) + room)
             if buffer == NULL:
                 raise MemoryError
             self.buffers[i] = buffer
@@ -528,7 +530,7 @@ cdef class _Jobs:
 
 def protect(packets: list, *, in_place: bool = False) -> list[tuple[int, bytes]]:
     """[(context, header, payload, index, ssrc, rtcp)] as one array -> [(status, what follows the header)]."""
-    cdef _Jobs jobs = _Jobs(packets, in_place)
+    cdef _Jobs jobs = _Jobs(packets, True, in_place)
     with nogil:
         srtp_protect(jobs.jobs, jobs.n)
     return [(jobs.jobs[i].status, jobs.output(i)) for i in range(jobs.n)]
@@ -536,7 +538,7 @@ def protect(packets: list, *, in_place: bool = False) -> list[tuple[int, bytes]]
 
 def unprotect(packets: list, *, in_place: bool = False) -> list[tuple[int, bytes, int]]:
     """[(context, header, protected, index, ssrc, rtcp)] as one array -> [(status, payload, index)]."""
-    cdef _Jobs jobs = _Jobs(packets, in_place)
+    cdef _Jobs jobs = _Jobs(packets, False, in_place)
     with nogil:
         srtp_unprotect(jobs.jobs, jobs.n)
     return [(jobs.jobs[i].status, jobs.output(i), jobs.jobs[i].index) for i in range(jobs.n)]
@@ -544,7 +546,7 @@ def unprotect(packets: list, *, in_place: bool = False) -> list[tuple[int, bytes
 
 def protect_repeatedly(packets: list, int rounds) -> None:
     """Protect the same array again and again, each time under the next index."""
-    cdef _Jobs jobs = _Jobs(packets, False)
+    cdef _Jobs jobs = _Jobs(packets, True, False)
     cdef uint32_t i
     cdef int turn
     with nogil:

@@ -1,10 +1,9 @@
-"""SRTP and SRTCP: RFC vectors, a plain-Python model, libsrtp, a real browser; bad packets; mixed arrays.
+"""SRTP and SRTCP: RFC vectors, a plain-Python model, libsrtp, a real browser; mixed arrays; the choice of layer.
 
 Everything that goes through `Context` runs on both layers.
 """
 
 import os
-import struct
 import subprocess
 import sys
 from collections import Counter
@@ -16,52 +15,22 @@ from hypothesis import strategies as st
 
 from sfu_core import _srtp
 from sfu_core._srtp import Context, Window
-from tests.models import srtp_model as model
 from tests.models.captures import WIRE, wire
-
-OK, TOO_SHORT, AUTH_FAILED, NOT_ENCRYPTED, REPLAYED, FAILED = range(6)
-LAYERS = ("evp", "libsrtp")
-SUITES = tuple(model.SUITES)
-NUMBER = {name: values[0] for name, values in model.SUITES.items()}
-PROFILE = {
-    "SRTP_AES128_CM_SHA1_80": "AES_CM_128_HMAC_SHA1_80",
-    "SRTP_AEAD_AES_128_GCM": "AEAD_AES_128_GCM",
-    "SRTP_AEAD_AES_256_GCM": "AEAD_AES_256_GCM",
-}
-SSRC = 0xCAFEBABE
-RTCP_HEADER = struct.pack("!BBHI", 0x80, 200, 6, SSRC)
-
-both_layers = pytest.mark.parametrize("layer", LAYERS)
-every_suite = pytest.mark.parametrize("suite", SUITES)
-rtp_and_rtcp = pytest.mark.parametrize("rtcp", [False, True], ids=["rtp", "rtcp"])
-
-
-def material(suite: str, seed: int = 0) -> bytes:
-    _, key, salt, *_ = model.SUITES[suite]
-    return bytes((seed + 7 * i) & 0xFF for i in range(key + salt))
-
-
-def context(suite: str, outbound: bool, layer: str | None = None, seed: int = 0) -> Context:
-    return Context(NUMBER[suite], material(suite, seed), outbound, layer=layer)
-
-
-def rtp_header(index: int, ssrc: int = SSRC, extension: bytes = b"") -> bytes:
-    """`extension`: whole words."""
-    head = struct.pack("!BBHII", 0x90 if extension else 0x80, 96, index & 0xFFFF, 12345, ssrc)
-    return head + (struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension if extension else b"")
-
-
-def expected(suite: str, header: bytes, payload: bytes, index: int, rtcp: bool, seed: int = 0) -> bytes:
-    keys = model.SessionKeys.derived(suite, material(suite, seed), rtcp)
-    protect = model.protect_rtcp if rtcp else model.protect_rtp
-    return protect(suite, keys, header, payload, SSRC, index)
-
-
-def one_packet(suite: str, rtcp: bool, payload: bytes = b"some media, 31 bytes of it here") -> tuple[bytes, bytes, int]:
-    """Header, what follows it, index."""
-    header, index = (RTCP_HEADER, 1) if rtcp else (rtp_header(77), 77)
-    return header, expected(suite, header, payload, index, rtcp), index
-
+from tests.models.srtp_packets import (
+    AUTH_FAILED,
+    NUMBER,
+    OK,
+    PROFILE,
+    RTCP_HEADER,
+    SSRC,
+    SUITES,
+    both_layers,
+    context,
+    every_suite,
+    expected,
+    material,
+    rtp_header,
+)
 
 # --------------------------------------------------------------------------------------- known answers
 
@@ -296,102 +265,7 @@ def assert_rtcp_is_whole(packet: bytes) -> None:
         packet = packet[length:]
 
 
-# --------------------------------------------------------------------------------------------- bad input
-
-
-@every_suite
-@rtp_and_rtcp
-def test_every_tampered_byte_is_noticed(suite: str, rtcp: bool) -> None:
-    header, sealed, index = one_packet(suite, rtcp)
-    receiver = context(suite, False)
-    for position in range(len(header) + len(sealed)):
-        packet = bytearray(header + sealed)
-        packet[position] ^= 0x04
-        status, clear, _ = receiver.unprotect(
-            bytes(packet[: len(header)]), bytes(packet[len(header) :]), index, SSRC, rtcp
-        )
-        assert (status, clear) == (AUTH_FAILED, b""), position
-    assert receiver.unprotect(header, sealed, index, SSRC, rtcp)[0] == OK
-
-
-@every_suite
-@rtp_and_rtcp
-def test_wrong_ssrc_index_or_key(suite: str, rtcp: bool) -> None:
-    header, sealed, index = one_packet(suite, rtcp)
-    aead = model.SUITES[suite][-1]
-    receiver = context(suite, False)
-    if aead:  # in AES-CM the SSRC is authenticated as part of the header only
-        assert receiver.unprotect(header, sealed, index, SSRC ^ 1, rtcp)[0] == AUTH_FAILED
-    if not rtcp:
-        assert receiver.unprotect(header, sealed, index + 65536, SSRC, rtcp)[0] == AUTH_FAILED
-    assert context(suite, False, seed=1).unprotect(header, sealed, index, SSRC, rtcp)[0] == AUTH_FAILED
-
-
-@every_suite
-@rtp_and_rtcp
-def test_truncated(suite: str, rtcp: bool) -> None:
-    header, sealed, index = one_packet(suite, rtcp)
-    receiver = context(suite, False)
-    overhead = receiver.overhead(rtcp)
-    for length in range(len(sealed)):
-        status, clear, _ = receiver.unprotect(header, sealed[:length], index, SSRC, rtcp)
-        assert clear == b""
-        if length < overhead:
-            assert status == TOO_SHORT
-        else:  # what happens to stand where the trailer is looked for may lack the E flag
-            assert status in (AUTH_FAILED, NOT_ENCRYPTED)
-
-
-@every_suite
-def test_rtcp_without_the_e_flag_is_refused(suite: str) -> None:
-    header, sealed, _ = one_packet(suite, True)
-    receiver = context(suite, False)
-    at = len(sealed) - (4 if model.SUITES[suite][-1] else 14)
-    clear_flag = sealed[:at] + bytes([sealed[at] & 0x7F]) + sealed[at + 1 :]
-    assert receiver.unprotect(header, clear_flag, 0, SSRC, True)[0] == NOT_ENCRYPTED
-    assert receiver.rtcp_index(header + clear_flag) == -1
-    assert receiver.rtcp_index(header + sealed) == 1
-    assert receiver.rtcp_index((header + sealed)[: 7 + receiver.overhead(True)]) == -1
-
-
-@every_suite
-@rtp_and_rtcp
-def test_empty_payload(suite: str, rtcp: bool) -> None:
-    header, sealed, index = one_packet(suite, rtcp, b"")
-    assert context(suite, True).protect(header, b"", index, SSRC, rtcp) == (OK, sealed)
-    assert context(suite, False).unprotect(header, sealed, index, SSRC, rtcp) == (OK, b"", index)
-
-
-@both_layers
-@every_suite
-def test_a_context_has_one_direction(layer: str, suite: str) -> None:
-    header, sealed, index = one_packet(suite, False)
-    assert context(suite, False, layer).protect(header, b"x", index, SSRC, False) == (FAILED, b"")
-    assert context(suite, True, layer).unprotect(header, sealed, index, SSRC, False) == (FAILED, b"", index)
-
-
-def test_payload_larger_than_a_datagram() -> None:
-    header, suite = rtp_header(1), SUITES[0]
-    assert context(suite, True, "evp").protect(header, bytes(65536), 1, SSRC, False)[0] == TOO_SHORT
-    assert context(suite, False, "evp").unprotect(header, bytes(65536), 1, SSRC, False)[0] == TOO_SHORT
-    assert context(suite, True, "libsrtp").protect(RTCP_HEADER, bytes(3000), 1, SSRC, True)[0] == FAILED
-    assert context(suite, False, "libsrtp").unprotect(header, bytes(3000), 1, SSRC, False)[0] == FAILED
-
-
-@pytest.mark.parametrize("suite, length", [(1, 29), (1, 31), (7, 30), (8, 28), (3, 30), (0, 0), (0x10007, 28)])
-def test_keys_that_do_not_fit(suite: int, length: int) -> None:
-    with pytest.raises((ValueError, OverflowError)):
-        Context(suite, bytes(length), True)
-
-
-def test_overheads() -> None:
-    sizes = {suite: (context(suite, True).overhead(False), context(suite, True).overhead(True)) for suite in SUITES}
-    assert sizes == {
-        "AES_CM_128_HMAC_SHA1_80": (10, 14),
-        "AES_CM_128_HMAC_SHA1_32": (4, 14),
-        "AEAD_AES_128_GCM": (16, 20),
-        "AEAD_AES_256_GCM": (16, 20),
-    }
+# ------------------------------------------------------------------------------------------------ arrays, layers
 
 
 @both_layers
@@ -421,9 +295,6 @@ def test_arrays_of_mixed_suites(layer: str) -> None:
     for i, (status, payload, index) in enumerate(results):
         assert (status, payload) == ((AUTH_FAILED, b"") if i == bad else (OK, clear[i][3])), i
         assert index == clear[i][4]
-
-
-# ------------------------------------------------------------------------------------------------- layers
 
 
 @both_layers
