@@ -32,7 +32,8 @@ from sfu_core._loop cimport loop_run, loop_step
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport NackList, nack_init
 from sfu_core._net cimport (
-    NET_RX, net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_rx_init, net_watch,
+    NET_RX, net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_rx_init,
+    net_unix_ns, net_watch,
 )
 from sfu_core._ring cimport (
     ring, ring_attach, ring_bytes, ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve,
@@ -212,6 +213,7 @@ cdef class Engine:
         core.seed = int.from_bytes(secrets.token_bytes(8), "little")
         core.random = int.from_bytes(secrets.token_bytes(8), "little")
         core.touched = NONE
+        core.unix_offset_ns = net_unix_ns() - net_monotonic_ns()
         self.event_fd = core.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.command_fd = core.command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         import select
