@@ -70,7 +70,7 @@ def _value(value: str | int | float) -> m.Value:
     """Whole numbers that fit are integers, all other numbers doubles."""
     if isinstance(value, str):
         return m.String(value=value)
-    if value == int(value) and abs(value) <= _MAX_INT32:
+    if abs(value) <= _MAX_INT32 and float(value).is_integer():
         return m.Integer32(value=int(value))
     return m.Double(value=float(value))
 

@@ -29,12 +29,14 @@ _NOT_PIPED = (MID, ABS_SEND_TIME, TRANSPORT_WIDE_CC)
 
 
 def can_consume(consumable: RtpParameters, capabilities: object) -> bool:
-    """Whether a receiver with `capabilities` can be given anything of `consumable`."""
+    """Whether a receiver with `capabilities` can be given anything of `consumable`.
+
+    True exactly when `get_consumer_rtp_parameters` finds something. (mediasoup also says no to a producer of
+    several codecs when the RTX codec of an unsuitable one comes before the suitable one.)
+    """
     remote = validate_rtp_capabilities(capabilities)
-    for codec in consumable["codecs"]:
-        if _find(codec, remote["codecs"]) is not None:
-            return not is_rtx(codec)
-    return False
+    media = (codec for codec in consumable["codecs"] if not is_rtx(codec))
+    return any(_find(codec, remote["codecs"]) is not None for codec in media)
 
 
 def get_consumer_rtp_parameters(

@@ -164,9 +164,7 @@ def data_consumed(request):
 
 def worker_dump(request):
     handlers = m.ChannelMessageHandlers(channel_request_handlers=[], channel_notification_handlers=[])
-    return m.WorkerDumpResponse(
-        pid=4242, web_rtc_server_ids=[], router_ids=[], channel_message_handlers=handlers
-    )
+    return m.WorkerDumpResponse(pid=4242, web_rtc_server_ids=[], router_ids=[], channel_message_handlers=handlers)
 
 
 ANSWERS: dict[type, Callable[[Any], Any]] = {

@@ -76,11 +76,15 @@ async def test_score_and_layers(consumer, channel):
     assert consumer.current_layers == {"spatialLayer": 1, "temporalLayer": 2}
     channel.news(consumer, m.ConsumerLayersChange())
     assert consumer.current_layers is None
-    assert seen == observed == [
-        ("score", {"score": 9, "producerScore": 8, "producerScores": [8, 10]}),
-        ("layerschange", {"spatialLayer": 1, "temporalLayer": 2}),
-        ("layerschange", None),
-    ]
+    assert (
+        seen
+        == observed
+        == [
+            ("score", {"score": 9, "producerScore": 8, "producerScores": [8, 10]}),
+            ("layerschange", {"spatialLayer": 1, "temporalLayer": 2}),
+            ("layerschange", None),
+        ]
+    )
     assert consumer.score == seen[0][1]
 
 

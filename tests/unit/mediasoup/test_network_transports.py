@@ -207,13 +207,17 @@ class TestWebRtc:
             "remotePort": 0,
             "protocol": "tcp",
         }
-        assert seen == observed == [
-            ("icestatechange", "completed"),
-            ("iceselectedtuplechange", flow_dict),
-            ("dtlsstatechange", "connecting"),
-            ("dtlsstatechange", "connected"),
-            ("sctpstatechange", "connected"),
-        ]
+        assert (
+            seen
+            == observed
+            == [
+                ("icestatechange", "completed"),
+                ("iceselectedtuplechange", flow_dict),
+                ("dtlsstatechange", "connecting"),
+                ("dtlsstatechange", "connected"),
+                ("sctpstatechange", "connected"),
+            ]
+        )
         assert (transport.ice_state, transport.dtls_state, transport.sctp_state) == (
             "completed", "connected", "connected",
         )  # fmt: skip

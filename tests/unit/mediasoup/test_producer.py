@@ -149,9 +149,7 @@ def dump(producer, streams):
                     rtcp_feedback=[m.RtcpFeedback(type="nack"), m.RtcpFeedback(type="nack", parameter="pli")],
                 )
             ],
-            header_extensions=[
-                m.RtpHeaderExtensionParameters(uri=m.RtpHeaderExtensionUri.VIDEO_ORIENTATION, id=13)
-            ],
+            header_extensions=[m.RtpHeaderExtensionParameters(uri=m.RtpHeaderExtensionUri.VIDEO_ORIENTATION, id=13)],
             encodings=[m.RtpEncodingParameters(ssrc=22, rtx=m.Rtx(ssrc=23), max_bitrate=100)],
             rtcp=m.RtcpParameters(cname="me"),
         ),
@@ -201,9 +199,7 @@ async def test_dump(producer, channel):
                     "rtcpFeedback": [{"type": "nack", "parameter": ""}, {"type": "nack", "parameter": "pli"}],
                 }
             ],
-            "headerExtensions": [
-                {"uri": "urn:3gpp:video-orientation", "id": 13, "encrypt": False, "parameters": {}}
-            ],
+            "headerExtensions": [{"uri": "urn:3gpp:video-orientation", "id": 13, "encrypt": False, "parameters": {}}],
             "encodings": [{"ssrc": 22, "rtx": {"ssrc": 23}, "dtx": False, "maxBitrate": 100}],
             "rtcp": {"cname": "me", "reducedSize": True},
         },
