@@ -19,6 +19,10 @@ MAX_PENDING = 32  # datagrams of one transport that wait for their turn; DTLS re
 StateListener = Callable[[DtlsState, str | None], None]  # and the remote certificate (PEM) with CONNECTED
 
 
+def _to_nobody(_: DtlsState, __: str | None) -> None:
+    pass
+
+
 class DtlsSession:
     """One association; the endpoint is made when ICE is up, so that waiting transports cost little."""
 
@@ -63,6 +67,7 @@ class DtlsSession:
         if self._timer is not None:
             self._timer.cancel()
         self._closed = True
+        self._on_state = _to_nobody  # whoever listens refers back to this
         if self._endpoint is not None:
             self._endpoint.close()
             self._send(self._endpoint)

@@ -103,6 +103,7 @@ class Producer:
         for stream in self.streams:
             self.context.dispatch.remove(Slab.RECV_STREAM, stream.handle)
         self.context.engine.close_producer(self.handle)
+        self.streams.clear()  # they refer back: without this, only the garbage collector would free them
         self.context.registry.remove(self.id)
         self.transport.rtp_listener.remove(self.id)
         del self.transport.producers[self.id]

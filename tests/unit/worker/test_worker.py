@@ -1,11 +1,14 @@
 """The root of the tree: dump, resource usage, settings, and closing everything."""
 
+import gc
 import os
+import weakref
 
 import pytest
 
 from sfu_core.channel import messages as m
 from sfu_core.errors import NotFoundError
+from sfu_core.worker.events import EngineEvent
 
 from .conftest import World, listen_info
 from .test_webrtc_transport import on_server, server
@@ -60,3 +63,23 @@ def test_close_leaves_nothing(world: World) -> None:
     world.consume("c1", "p"), world.consume("c2", "d")
     world.worker.close()
     world.assert_empty()
+
+
+def test_closed_objects_are_freed_at_once(world: World) -> None:
+    """By their reference counts: the collector is tamed in a core process and would come much later."""
+    world.router(), world.plain(), world.direct()
+    server(world, listen_info())
+    on_server(world)
+    world.produce("prod", "w")
+    world.consume("cons", "p")
+    (handle,) = [h for h, e in world.engine.live["transport"].items() if e["kind"] == "webrtc"]
+    world.emit(EngineEvent.ICE_STATE, handle, 1)
+    alive = [weakref.ref(target) for _, target in world.context.registry.items()]
+    assert len(alive) == 7
+    gc.collect()
+    gc.disable()
+    try:
+        world.worker.close()
+        assert [ref() for ref in alive if ref() is not None] == []
+    finally:
+        gc.enable()
