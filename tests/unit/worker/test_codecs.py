@@ -13,9 +13,7 @@ from sfu_core.worker.codecs import Role
 def test_numbers_are_those_of_the_compiled_enum() -> None:
     text = (Path(sfu_core.__file__).parent / "_codecs.pxd").read_text()
     enum = {name: int(number) for name, number in re.findall(r"CODEC_(\w+) = (\d+)", text)}
-    ours = {
-        mime.partition("/")[2].upper().replace("-", "_"): number for mime, number in codecs.CODECS.items()
-    }
+    ours = {mime.partition("/")[2].upper().replace("-", "_"): number for mime, number in codecs.CODECS.items()}
     assert ours == {name: enum[name] for name in ours}
     assert enum["NONE"] == codecs.NO_CODEC
 
@@ -35,9 +33,7 @@ def test_role(mime: str, role: Role) -> None:
     assert codecs.role_of(mime) is role
 
 
-@pytest.mark.parametrize(
-    "mime", ["", "opus", "audio/", "audio/vp8", "text/plain", "video/H265", "video/opus"]
-)
+@pytest.mark.parametrize("mime", ["", "opus", "audio/", "audio/vp8", "text/plain", "video/H265", "video/opus"])
 def test_unknown_mime_types_are_refused(mime: str) -> None:
     with pytest.raises(ValueError, match="unknown MIME"):
         codecs.role_of(mime)

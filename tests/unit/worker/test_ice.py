@@ -9,9 +9,7 @@ from sfu_core.worker.sockets import Listener
 UDP, TCP = TransportProtocol.UDP, TransportProtocol.TCP
 
 
-def listener(
-    protocol: TransportProtocol = UDP, announced: str | None = None, expose: bool = False
-) -> Listener:
+def listener(protocol: TransportProtocol = UDP, announced: str | None = None, expose: bool = False) -> Listener:
     return Listener(1, protocol, "127.0.0.1", 5000, announced, expose, 0, 0)
 
 

@@ -14,9 +14,7 @@ def lines_at(level: str, tags: list[str]) -> str:
     return "".join(line[0] for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("level", "passes"), [("none", ""), ("error", "E"), ("warn", "EW"), ("debug", "EWD")]
-)
+@pytest.mark.parametrize(("level", "passes"), [("none", ""), ("error", "E"), ("warn", "EW"), ("debug", "EWD")])
 def test_levels(level: str, passes: str) -> None:
     assert lines_at(level, ["ice"]) == passes
 
