@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import Notification, WorkerClose, WorkerRunning
@@ -38,12 +39,17 @@ class MediaThread:
         self._thread = threading.Thread(target=engine.run, name="media", daemon=True)
 
     def start(self) -> None:
-        """From now on packets flow."""
-        self._thread.start()
+        """From now on packets flow. Signals are the control thread's affair."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def stop(self) -> bool:
         """Stop it and free the engine; False if it did not stop in time, and the process must just end."""
-        self._engine.stop()
+        with suppress(BufferError):  # it has not read its commands for so long that there is no room for one
+            self._engine.stop()
         self._thread.join(STOP_TIMEOUT)
         if self._thread.is_alive():
             return False
@@ -88,7 +94,8 @@ async def serve(
         await server.serve(sock)
     finally:
         events.close()
-        worker.close()
+        with suppress(BufferError):  # likewise; the process ends anyway
+            worker.close()
 
 
 class EventReader:

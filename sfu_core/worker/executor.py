@@ -90,7 +90,10 @@ class Executor:
         target = self._target(handler_id)
         if type(message) in UNSUPPORTED:
             raise UnsupportedError(f"{UNSUPPORTED[type(message)]} is not supported yet")
-        return _apply(REQUESTS.get(type(message)), target, message)
+        try:
+            return _apply(REQUESTS.get(type(message)), target, message)
+        except BufferError as error:  # the engine has room for so many objects, and for so many commands
+            raise SfuError(str(error)) from error
 
     def notification(self, message: m.Notification, handler_id: str) -> None:
         """Carries it out. An object that has gone meanwhile is no error."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import threading
 import time
@@ -185,6 +186,35 @@ def test_media_thread_that_does_not_stop_is_given_up(monkeypatch: pytest.MonkeyP
     begun = time.monotonic()
     assert not media.stop()
     assert time.monotonic() - begun < 2 and not engine.closed
+    engine._stop.set()
+    media._thread.join(5)
+    engine.close()
+
+
+def test_media_thread_takes_no_signals() -> None:
+    engine = FakeEngine()
+    masks: list[set[signal.Signals]] = []
+    real = engine.run
+    engine.run = lambda: (masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())), real())[1]  # type: ignore
+    media = MediaThread(engine)  # type: ignore[arg-type]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    media.start()
+    assert engine.running.wait(5)
+    assert {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1} <= masks[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert media.stop()
+
+
+def test_media_thread_without_room_for_commands_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise BufferError
+
+    engine = FakeEngine()
+    monkeypatch.setattr(core_process, "STOP_TIMEOUT", 0.05)
+    monkeypatch.setattr(engine, "stop", full)
+    media = MediaThread(engine)  # type: ignore[arg-type]
+    media.start()
+    assert not media.stop()
     engine._stop.set()
     media._thread.join(5)
     engine.close()

@@ -69,3 +69,14 @@ def test_what_is_not_done_yet(world: World, message: m.Request[object], id: str)
 
 def test_notification_for_nobody_is_ignored(world: World) -> None:
     world.tell(m.ProducerSend(data=b""), "gone")
+
+
+def test_a_full_engine_is_a_plain_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise BufferError("no room for another transport")
+
+    world.router()
+    monkeypatch.setattr(world.engine, "add_direct_transport", full)
+    with pytest.raises(SfuError, match="no room"):
+        world.direct()
+    assert world.ask(m.RouterDump(), "r").transport_ids == []
