@@ -76,6 +76,7 @@ cdef enum:
     MAX_BURST = 64          # packets that leave together, and segments of one GSO send
     STREAMS = 8192          # slots of the SSRC table, a power of two
     SECOND = 1000000000
+    PATIENCE = 20000000     # ns after which a sleeping sink looks whether it should finish
 
 
 cdef struct Step:
@@ -325,7 +326,8 @@ cdef class Sink:
     cdef uint8_t *heads
     cdef mmsghdr *messages
     cdef iovec *parts
-    cdef uint64_t packets, octets, rtcp, missing, n_streams, crowded
+    cdef uint64_t packets, octets, rtcp, missing, n_streams
+    cdef bint finishing
 
     def __init__(self, list sockets, int epoll=-1):
         cdef int i
@@ -357,7 +359,12 @@ cdef class Sink:
         return {"packets": self.packets, "bytes": self.octets, "rtcp": self.rtcp, "missing": self.missing,
                 "streams": self.n_streams}
 
+    def finish(self):
+        """Ends the time in which a run counts; it returns after its `settle`. Called from another thread."""
+        self.finishing = True
+
     cdef void start(self) noexcept nogil:
+        self.finishing = False
         memset(self.streams, 0, STREAMS * sizeof(Stream))
         self.packets = self.octets = self.rtcp = self.missing = self.n_streams = 0
 
@@ -452,13 +459,16 @@ cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bi
         source.start(now)
     while now < end:
         if sending:
-            if now >= stop:
+            if now >= stop or (sink is not None and sink.finishing):
                 cpu = read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu
+                end = now + (end - stop)
                 sending, due = False, end
             else:
                 due = source.fire(now) if source is not None else stop
                 if due > stop:
                     due = stop
+                if source is None and due > now + PATIENCE:
+                    due = now + PATIENCE
         got = 0
         if sink is not None:
             got = sink.drain_all() if polling else sink.drain_ready()

@@ -78,6 +78,8 @@ def main(arguments: argparse.Namespace) -> int:
     print()
     report.write(arguments.json, rows)
     print(report.sentence(rows))
+    if warning := report.warning(rows):
+        print(warning)
     return 0
 
 

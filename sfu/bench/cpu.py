@@ -9,10 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CpuTime:
-    """CPU time in ns: of a whole process, and of its busiest thread (a core's media thread under load)."""
+    """CPU time in ns: of a process, of its busiest thread (a core's media thread under load), and for how long that
+    thread waited while other work had the CPU."""
 
     process: int
     thread: int
+    waited: int
 
 
 class ProcessClock:
@@ -25,16 +27,22 @@ class ProcessClock:
     def lap(self) -> CpuTime:
         now, before = self._read(), self._last
         self._last = now
-        used = [ns - before.get(task, 0) for task, ns in now.items()]
-        return CpuTime(sum(used), max(used, default=0))
+        used = [
+            (ran - before.get(task, (0, 0))[0], waited - before.get(task, (0, 0))[1])
+            for task, (ran, waited) in now.items()
+        ]
+        thread, waited = max(used, default=(0, 0))
+        return CpuTime(sum(ran for ran, _ in used), thread, waited)
 
-    def _read(self) -> dict[str, int]:
+    def _read(self) -> dict[str, tuple[int, int]]:
+        """Of each thread: ns that it ran, ns that it waited for a CPU."""
         times = {}
         for task in self._tasks.iterdir():
             try:
-                times[task.name] = int((task / "schedstat").read_text().split()[0])
+                ran, waited, _ = map(int, (task / "schedstat").read_text().split())
             except OSError:  # a thread that ended in between
                 continue
+            times[task.name] = (ran, waited)
         return times
 
 

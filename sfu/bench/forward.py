@@ -6,13 +6,12 @@ falls on both; reported are medians, and the median of the rounds' ratios.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from sfu.bench import traffic
-from sfu.bench.cpu import ProcessClock, split_cpus
+from sfu.bench.cpu import CpuTime, ProcessClock, split_cpus
 from sfu.bench.engine import Forwarder
 from sfu.bench.load import Address, LoadProcess
 
@@ -48,18 +47,23 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Sample:
-    """One turn of engine or floor: CPU time in ns, packets and bytes delivered, packets expected."""
+    """One turn of engine or floor: CPU time, packets and bytes delivered, packets expected, length in s."""
 
-    cpu: int
-    process_cpu: int
+    cpu: CpuTime
     delivered: int
     octets: int
     expected: int
+    seconds: float
 
     @property
     def cost(self) -> float:
         """ns of the measured thread for a delivered packet."""
-        return self.cpu / self.delivered
+        return self.cpu.thread / self.delivered
+
+    @property
+    def waited(self) -> float:
+        """Share of the time for which the measured thread could have run, but other work had the CPU."""
+        return self.cpu.waited / (self.seconds * 1e9)
 
 
 @dataclass
@@ -83,11 +87,12 @@ class Result:
             "packetsPerSecondIn": round(self.rate),
             "rounds": len(self.engine),
             "engineNs": round(_cost(self.engine)),
-            "engineProcessNs": round(median(s.process_cpu / s.delivered for s in self.engine)),
+            "engineProcessNs": round(median(s.cpu.process / s.delivered for s in self.engine)),
             "packetsPerCpuSecond": round(1e9 / _cost(self.engine)),
             "floorNs": round(_cost(self.floor)),
             "ratio": round(_ratio(self.engine, self.floor), 3),
             "datagramBytes": round(sum(s.octets for s in self.engine) / delivered),
+            "waited": round(median(s.waited for s in self.engine), 3),
             "lost": 1 - delivered / sum(s.expected for s in self.engine),
         }
         if self.segmented_floor:
@@ -140,19 +145,18 @@ class Bench:
         if not received["packets"]:
             raise RuntimeError(f"{scenario.name}: nothing of {sent['packets']} packets was delivered")
         expected = sent["packets"] * scenario.fan_out
-        return Sample(used.thread, used.process, received["packets"], received["bytes"], expected)
+        return Sample(used, received["packets"], received["bytes"], expected, seconds)
 
     async def _floor_turn(
         self, cycle: traffic.Cycle, subscribers: list[Address], seconds: float, *, gso: bool
     ) -> Sample:
         await self._floor.load(cycle, subscribers, gso=gso)
-        counting = asyncio.create_task(self._load.run(seconds + 0.1, send=False, polling=self._polling))
-        await asyncio.sleep(0.05)
-        run = await self._floor.run(seconds, polling=False, settle=0)
-        received, sent = (await counting)["received"], run["sent"]
-        assert sent and received
-        delivered = max(received["packets"], 1)
-        return Sample(run["cpu_ns"], run["cpu_ns"], delivered, received["bytes"], sent["packets"])
+        await self._load.begin_count(polling=self._polling)
+        run = await self._floor.run(seconds, settle=0)
+        received, sent = await self._load.end_count(), run["sent"]
+        assert sent
+        cpu = CpuTime(run["cpu_ns"], run["cpu_ns"], 0)
+        return Sample(cpu, max(received["packets"], 1), received["bytes"], sent["packets"], seconds)
 
 
 def _mean_size(cycle: traffic.Cycle) -> int:

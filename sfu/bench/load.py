@@ -11,6 +11,8 @@ import json
 import select
 import socket
 import sys
+import threading
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Self
@@ -22,6 +24,7 @@ from sfu.bench.traffic import SSRC, Cycle
 HOST = "127.0.0.1"
 BUFFER = 8 * 1024 * 1024
 SO_RCVBUFFORCE = 33
+FOREVER = 3600.0
 _LINE_LIMIT = 64 * 1024 * 1024
 
 Address = tuple[str, int]
@@ -68,9 +71,18 @@ class LoadProcess:
             gso=gso,
         )
 
-    async def run(self, seconds: float, *, send: bool = True, polling: bool = True, settle: float = 0.2) -> _load.Run:
-        """Sends (unless told not to) and counts for `seconds`, and counts for `settle` seconds more."""
-        result: _load.Run = await self._ask("run", seconds=seconds, send=send, polling=polling, settle=settle)
+    async def run(self, seconds: float, *, polling: bool = False, settle: float = 0.2) -> _load.Run:
+        """Sends for `seconds`; what arrives at the sinks is counted `settle` seconds longer."""
+        result: _load.Run = await self._ask("run", seconds=seconds, polling=polling, settle=settle)
+        return result
+
+    async def begin_count(self, *, polling: bool = False) -> None:
+        """Counts what arrives until `end_count`."""
+        await self._ask("begin_count", polling=polling)
+
+    async def end_count(self, *, settle: float = 0.2) -> _load.Received:
+        """What arrived since `begin_count`, and in `settle` seconds from now."""
+        result: _load.Received = await self._ask("end_count", settle=settle)
         return result
 
     async def relay(self, destinations: list[Address]) -> Address:
@@ -109,6 +121,7 @@ class Child:
         self._epoll = select.epoll()
         self._sink: _load.Sink | None = None
         self._source: _load.Source | None = None
+        self._counting: threading.Thread | None = None
         self._out = udp_socket()
 
     def hello(self) -> None:
@@ -135,8 +148,19 @@ class Child:
         to = [(ip, port) for ip, port in destinations]
         self._source = _load.Source(packets, period, rtp_period, [self._out], to, ssrc=SSRC, gso=gso)
 
-    def run(self, seconds: float, send: bool, polling: bool, settle: float) -> _load.Run:
-        return _load.run(self._source if send else None, self._sink, seconds, settle, polling)
+    def run(self, seconds: float, polling: bool, settle: float) -> _load.Run:
+        return _load.run(self._source, self._sink, seconds, settle, polling)
+
+    def begin_count(self, polling: bool) -> None:
+        self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, 0, polling))
+        self._counting.start()
+
+    def end_count(self, settle: float) -> _load.Received:
+        assert self._sink and self._counting
+        time.sleep(settle)
+        self._sink.finish()
+        self._counting.join()
+        return self._sink.counters()
 
     def relay(self, destinations: list[list[Any]]) -> Callable[[], object]:
         return lambda: _load.relay(self._out, [(ip, port) for ip, port in destinations])

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from sfu_core.version import VERSION
 
+BUSY = 0.05  # share of a turn
 _COLUMNS = (
     ("traffic", 12),
     ("fan-out", 8),
@@ -60,6 +61,14 @@ def sentence(rows: list[dict[str, Any]]) -> str:
         f"({traffic}, {crypto}, to {row['fanOut']} subscribers): {row['engineNs'] / 1000:.2f} µs each, "
         f"{row['ratio']:.2f} x a bare sendto loop in the same run."
     )
+
+
+def warning(rows: list[dict[str, Any]]) -> str | None:
+    """What makes the numbers doubtful: a measured thread that waits finds packets queued, and sends them together."""
+    waited = max(row["waited"] for row in rows)
+    if waited < BUSY:
+        return None
+    return f"This machine is busy: for up to {waited:.0%} of a turn other work had the engine's CPU. Do not trust it."
 
 
 def machine() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from sfu.__main__ import main
 from sfu.bench import forward, report, traffic
+from sfu.bench.cpu import CpuTime
 from sfu.bench.forward import Result, Sample, Scenario
 
 
@@ -51,15 +52,23 @@ def test_grown_packets_are_longer_or_shorter() -> None:
     assert {len(packet) for _, _, packet in cycle.grown(-4).steps} == {208}
 
 
+def sample(cost: int, waited: float = 0) -> Sample:
+    """A turn of 1 s that delivered 100 packets for `cost` ns each, and half as much beside the media thread."""
+    return Sample(CpuTime(cost * 150, cost * 100, round(waited * 1e9)), 100, 122_800, 100, 1.0)
+
+
 def test_costs_are_medians_and_ratios_pair_rounds() -> None:
-    engine = [Sample(cpu * 100, cpu * 150, 100, 122_800, 100) for cpu in (3000, 9000, 4000)]
-    floor = [Sample(cpu * 100, cpu * 100, 100, 122_800, 100) for cpu in (2000, 6000, 2500)]
+    engine = [sample(cpu, waited=0.02) for cpu in (3000, 9000, 4000)]
+    floor = [sample(cpu) for cpu in (2000, 6000, 2500)]
     row = Result(Scenario("lone", 1200, 100, "gcm"), 500.0, engine, floor).summary()
     assert (row["engineNs"], row["engineProcessNs"], row["floorNs"]) == (4000, 6000, 2500)
     assert row["ratio"] == 1.5
     assert row["packetsPerCpuSecond"] == 250_000
     assert (row["lost"], row["datagramBytes"]) == (0, 1228)
     assert len(report.line(row)) == len(report.header())
+    assert row["waited"] == 0.02
+    assert report.warning([row]) is None
+    assert "busy" in str(report.warning([row, {**row, "waited": 0.3}]))
 
 
 def test_rates_follow_the_fan_out() -> None:
