@@ -160,8 +160,8 @@ cdef void evp_cleanse(void *secret, size_t length) noexcept nogil:
 cdef inline void make_iv(
     uint8_t *iv, const uint8_t *salt, uint32_t offset, uint32_t ssrc, uint64_t index
 ) noexcept nogil:
-    """salt XOR (SSRC, 48-bit index) from `offset` on: 4 for AES-CM (RFC 3711 §4.1.1), 2 for GCM (RFC 7714 §8.1, §9.1).
-    An SRTCP index has 31 bits, and stands where the low bits of an RTP index stand."""
+    """salt XOR (SSRC, 48-bit index) from `offset` on: 4 for AES-CM (RFC 3711 §4.1.1), 2 for GCM (RFC 7714 §8.1,
+    §9.1). An SRTCP index has 31 bits, and stands where the low bits of an RTP index stand."""
     memcpy(iv, salt, 16)
     iv += offset
     store32(iv, load32(iv) ^ ssrc)

@@ -1,5 +1,7 @@
 """What Python opens of `_srtp`: the name of the layer, and doors for tests, fuzzing and benchmarks."""
 
+aborts_on_reuse: bool
+
 def layer() -> str: ...
 
 class Context:

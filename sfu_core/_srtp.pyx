@@ -435,7 +435,7 @@ def layer() -> str:
 # ------------------------------------------------------------------------- for tests, fuzzing and benchmarks only
 
 cdef class Context:
-    """One direction of one suite. `material`: master key and salt. ValueError if they do not fit or the layer cannot."""
+    """One direction of one suite. `material`: master key and salt. ValueError if they do not fit."""
 
     cdef SrtpContext *ctx
 
@@ -459,11 +459,11 @@ cdef class Context:
         memcpy(session.key, PyBytes_AsString(key), min(<size_t>len(key), sizeof(session.key)))
         memcpy(session.salt, PyBytes_AsString(salt), min(<size_t>len(salt), sizeof(session.salt)))
         memcpy(session.auth, PyBytes_AsString(auth), min(<size_t>len(auth), sizeof(session.auth)))
-        for keys in (0, 1):
-            evp_keys_clear(&self.ctx.rtcp if keys else &self.ctx.rtp)
-            if not evp_keys_init(&self.ctx.rtcp if keys else &self.ctx.rtp, &session, <uint32_t>len(key), self.ctx.gcm,
-                                 outbound):
-                raise ValueError("the layer refuses")
+        evp_keys_clear(&self.ctx.rtp)
+        evp_keys_clear(&self.ctx.rtcp)
+        if not (evp_keys_init(&self.ctx.rtp, &session, <uint32_t>len(key), self.ctx.gcm, outbound)
+                and evp_keys_init(&self.ctx.rtcp, &session, <uint32_t>len(key), self.ctx.gcm, outbound)):
+            raise ValueError("the layer refuses")
         return self
 
     def overhead(self, rtcp: bool) -> int:
@@ -578,5 +578,6 @@ cdef class Window:
         replay_commit(&self.window, index)
 
 
+aborts_on_reuse = bool(SFU_DEBUG)  # of an index for other bytes: see `never_twice`
 _LAYERS = {"evp": _evp.load, "libsrtp": _libsrtp.load}
 _layer = _choose()

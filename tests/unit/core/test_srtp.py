@@ -314,3 +314,18 @@ def test_an_unknown_layer_is_an_error() -> None:
         text=True,
     )
     assert run.returncode != 0 and "not one of evp, libsrtp" in run.stderr
+
+
+@pytest.mark.skipif(not _srtp.aborts_on_reuse, reason="only the debug build watches")
+@both_layers
+def test_the_debug_build_aborts_on_a_second_meaning(layer: str) -> None:
+    """Under one key, SSRC and index one byte string: another one ends the process before it is encrypted."""
+    code = (
+        "from sfu_core._srtp import Context; "
+        f"sender = Context(7, bytes(28), True, layer={layer!r}); "
+        "[sender.protect(bytes(12), text, 5, 1, False) for text in (b'a', b'a', %s)]; print('survived')"
+    )
+    same = subprocess.run([sys.executable, "-c", code % "b'a'"], capture_output=True, text=True)
+    other = subprocess.run([sys.executable, "-c", code % "b'b'"], capture_output=True, text=True)
+    assert (same.returncode, same.stdout) == (0, "survived\n")
+    assert (other.returncode, other.stdout) == (-6, "")
