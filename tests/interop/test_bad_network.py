@@ -71,11 +71,9 @@ async def test_picture_keeps_running(browser: Any, worker: Any, network: Impairm
         for stats in (forwarded, at_page):
             assert stats["nackCount"] > 0
         assert forwarded["packetsRetransmitted"] > 0
-        assert at_page["retransmittedPacketsReceived"] > 0
         assert only(await bob.recv.get_stats())["rtxBytesSent"] > 0
-        # What was repaired no longer counts as lost: far less is missing than the wire dropped.
-        received = at_page["packetsReceived"]
-        assert at_page["packetsLost"] < 0.02 * received
+        # Most of what was missing came again (the browser counts it as lost all the same).
+        assert at_page["retransmittedPacketsReceived"] >= 0.8 * at_page["packetsLost"]
 
 
 async def test_dtls_handshake_survives_loss(browser: Any, worker: Any) -> None:

@@ -42,7 +42,9 @@ class OpenSsl:
     def __init__(self, directory: Path, role: DtlsRole, profile: str, length: int) -> None:
         files = directory / "certificate.pem", directory / "key.pem"
         files[0].write_bytes(THEIRS.certificate.public_bytes(Encoding.PEM))
-        files[1].write_bytes(THEIRS.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        files[1].write_bytes(
+            THEIRS.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(0.02)
         self.endpoint = endpoint_for(fingerprint(THEIRS.certificate, SHA256))
@@ -53,10 +55,29 @@ class OpenSsl:
             self.socket.bind(("127.0.0.1", 0))
             mode = ["s_client", "-connect", f"127.0.0.1:{self.socket.getsockname()[1]}"]
         self.output = directory / "out"
-        command = ["openssl", *mode, "-dtls1_2", "-mtu", "1200", "-cert", str(files[0]), "-key", str(files[1])]
-        command += ["-use_srtp", profile, "-keymatexport", "EXTRACTOR-dtls_srtp", "-keymatexportlen", str(length)]
+        command = [
+            "openssl",
+            *mode,
+            "-dtls1_2",
+            "-mtu",
+            "1200",
+            "-cert",
+            str(files[0]),
+            "-key",
+            str(files[1]),
+        ]
+        command += [
+            "-use_srtp",
+            profile,
+            "-keymatexport",
+            "EXTRACTOR-dtls_srtp",
+            "-keymatexportlen",
+            str(length),
+        ]
         with self.output.open("wb") as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT
+            )
         if role == DtlsRole.CLIENT:
             self.wait_for(lambda: "ACCEPT" in self.text())
         self.endpoint.start(role, time.monotonic_ns())
