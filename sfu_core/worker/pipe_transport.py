@@ -3,7 +3,7 @@
 Control thread only. UDP with rtcp-mux; SRTP with AEAD_AES_256_GCM, or none.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sfu_core.channel.messages import (
     PipeTransportConnect,
@@ -30,6 +30,8 @@ SUITE = SrtpCryptoSuite.AEAD_AES_256_GCM
 
 class PipeTransport(Transport):
     """One socket; the other end is known from `connect()` on."""
+
+    may_lack_sctp: ClassVar[bool] = True  # pipeToRouter() enables it whatever is piped
 
     def __init__(self, router: "Router", id: str, options: PipeTransportOptions) -> None:
         if options.listen_info.protocol is not TransportProtocol.UDP:

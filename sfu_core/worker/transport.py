@@ -57,9 +57,11 @@ class Transport(ABC):
     """Exists from its creating request until it, its router or its WebRtcServer is closed."""
 
     is_direct: ClassVar[bool] = False
+    may_lack_sctp: ClassVar[bool] = False  # asked for by default: then only its use is refused
 
     def __init__(self, router: "Router", id: str, options: TransportOptions) -> None:
-        check_options(options)
+        if not self.may_lack_sctp:
+            check_options(options)
         self.context: Context = router.context
         self.router: Router = router
         self.id = id

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sfu_core.channel import messages as m
-from sfu_core.errors import SfuError
+from sfu_core.errors import SfuError, UnsupportedError
 from sfu_core.worker.srtp import key_of, new_key, parameters_of
 
 from .conftest import World, listen_info
@@ -16,9 +16,8 @@ GCM_256 = m.SrtpCryptoSuite.AEAD_AES_256_GCM
 def pipe(world: World, **options: Any) -> m.PipeTransportDumpResponse:
     world.router()
     fields = {"listen_info": listen_info(), "enable_rtx": False, "enable_srtp": False} | options
-    request = m.RouterCreatePipeTransport(
-        transport_id="pipe", options=m.PipeTransportOptions(base=m.TransportOptions(), **fields)
-    )
+    fields = {"base": m.TransportOptions()} | fields
+    request = m.RouterCreatePipeTransport(transport_id="pipe", options=m.PipeTransportOptions(**fields))
     dump: m.PipeTransportDumpResponse = world.ask(request, "r")
     return dump
 
@@ -78,3 +77,12 @@ def test_wrong_connect(world: World, srtp: bool, wrong: dict[str, Any], name: st
 def test_tcp_is_refused(world: World) -> None:
     with pytest.raises(TypeError, match="UDP only"):
         pipe(world, listen_info=listen_info(protocol=m.TransportProtocol.TCP))
+
+
+def test_sctp_may_be_asked_for_but_not_used(world: World) -> None:
+    """pipeToRouter() asks for it by default, whatever is piped."""
+    dump = pipe(world, base=m.TransportOptions(enable_sctp=True))
+    assert dump.base.sctp_parameters is None
+    with pytest.raises(UnsupportedError, match="consumeData"):
+        request = m.TransportConsumeData(data_consumer_id="c", data_producer_id="p", type=m.DataType.SCTP)
+        world.ask(request, "pipe")
