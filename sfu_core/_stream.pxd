@@ -158,9 +158,10 @@ cdef void recv_on_dlrr(RecvState *s, uint32_t now_compact, uint32_t lrr, uint32_
 cdef bint recv_make_report(RecvState *s, uint32_t ssrc, int64_t now_ns, ReportBlock *out) noexcept nogil
 # On each received SR, after `recv_on_sr`: True if the published score changed.
 cdef bint recv_update_score(RecvState *s) noexcept nogil
-# When the sample with `rtp_ts` was captured, on our clock; `now_ns` while unknown or if the result is implausible.
+# When the sample with `rtp_ts`, arriving now, was captured, on our clock; `now_ns` while unknown or if the result is
+# implausible. A packet that was faster than the reports corrects the clock.
 cdef int64_t recv_capture_ns(
-    const RecvState *s, const SenderClock *clock, uint32_t rtp_ts, int64_t now_ns
+    const RecvState *s, SenderClock *clock, uint32_t rtp_ts, int64_t now_ns
 ) noexcept nogil
 
 cdef inline uint64_t recv_expected(const RecvState *s) noexcept nogil:

@@ -288,13 +288,15 @@ cdef bint recv_update_score(RecvState *s) noexcept nogil:
 
 
 cdef int64_t recv_capture_ns(
-    const RecvState *s, const SenderClock *clock, uint32_t rtp_ts, int64_t now_ns
+    const RecvState *s, SenderClock *clock, uint32_t rtp_ts, int64_t now_ns
 ) noexcept nogil:
     cdef int64_t capture
     if not s.sr_ntp or not clock.known:
         return now_ns
     capture = ns_from_ntp(s.sr_ntp) + clock.offset_ns
     capture += <int64_t><int32_t>(rtp_ts - s.sr_ts) * SECOND // <int64_t>s.clock_rate
+    if capture > now_ns and capture < now_ns + CLOCK_STEP_NS:
+        clock.offset_ns -= capture - now_ns      # it came faster than any report so far
     return capture if now_ns - CAPTURE_MAX_AGE_NS <= capture <= now_ns else now_ns
 
 

@@ -235,8 +235,11 @@ def test_capture_time() -> None:
     receiver.on_sr(ntp, 90000, 10 * SECOND)
     assert receiver.capture_ns(90000 + 9000, 11 * SECOND) == 10 * SECOND + 100 * MS
     assert receiver.capture_ns(90000 - 9000, 11 * SECOND) == 10 * SECOND - 100 * MS
-    assert receiver.capture_ns(90000 * 3, 11 * SECOND) == 11 * SECOND, "not in the future"
-    assert receiver.capture_ns(90000, 16 * SECOND) == 16 * SECOND, "nor long ago"
+    assert receiver.capture_ns(90000, 16 * SECOND) == 16 * SECOND, "not so long ago"
+    assert receiver.capture_ns(90000 * 8, 11 * SECOND) == 11 * SECOND, "nor in the future"
+    assert receiver.capture_ns(90000, 11 * SECOND) == 10 * SECOND
+    assert receiver.capture_ns(90000 + 45000, 10 * SECOND + 450 * MS) == 10 * SECOND + 450 * MS
+    assert receiver.capture_ns(90000, 11 * SECOND) == 10 * SECOND - 50 * MS, "a packet was faster than the report"
 
 
 def test_the_clock_of_the_sender_follows_the_shortest_delay() -> None:
