@@ -49,7 +49,7 @@ cdef struct SrtpContext      # both key sets (RTP and RTCP) of one direction, ex
 
 cdef struct SrtpJob:
     SrtpContext *ctx
-    uint64_t index           # RTP: roc << 16 | seq. RTCP: the sender's 31-bit index; unprotect fills it in
+    uint64_t index           # RTP: roc << 16 | seq. RTCP: the sender's 31-bit index, from 1; unprotect fills it in
     uint32_t ssrc
     uint32_t header_len      # RTP: 12 + CSRCs + extensions. RTCP: 8
     const uint8_t *header    # authenticated, not encrypted

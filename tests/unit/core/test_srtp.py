@@ -189,22 +189,25 @@ def libsrtp_session(suite: str, outbound: bool) -> pylibsrtp.Session:
     return pylibsrtp.Session(pylibsrtp.Policy(key=material(suite), ssrc_type=kind, srtp_profile=NUMBER[suite]))
 
 
+@both_layers
 @every_suite
-def test_a_session_of_libsrtp_understands_us(suite: str) -> None:
-    session, sender = libsrtp_session(suite, False), context(suite, True)
+def test_a_session_of_libsrtp_understands_us(layer: str, suite: str) -> None:
+    session, sender = libsrtp_session(suite, False), context(suite, True, layer)
     for step, seq in enumerate([*range(65000, 65536, 67), *range(0, 500, 61)]):
         index = seq if seq >= 65000 else seq + 65536
         header, payload = rtp_header(index, extension=b"\x10\x05\0\0"), bytes([step]) * (step * 40 % 1200)
         status, sealed = sender.protect(header, payload, index, SSRC, False)
         assert status == OK
         assert session.unprotect(header + sealed) == header + payload
-        status, sealed = sender.protect(RTCP_HEADER, payload, step, SSRC, True)
+        status, sealed = sender.protect(RTCP_HEADER, payload, step + 1, SSRC, True)
+        assert status == OK
         assert session.unprotect_rtcp(RTCP_HEADER + sealed) == RTCP_HEADER + payload
 
 
+@both_layers
 @every_suite
-def test_we_understand_a_session_of_libsrtp(suite: str) -> None:
-    session, receiver, window = libsrtp_session(suite, True), context(suite, False), Window()
+def test_we_understand_a_session_of_libsrtp(layer: str, suite: str) -> None:
+    session, receiver, window = libsrtp_session(suite, True), context(suite, False, layer), Window()
     for step, seq in enumerate([*range(65000, 65536, 67), *range(0, 500, 61)]):
         header, payload = rtp_header(seq), bytes([step]) * (step * 40 % 1200)
         sealed = session.protect(header + payload)[12:]
