@@ -82,7 +82,8 @@ def test_everything_comes_twice() -> None:
     call.run(10)
     check(call, 10)
     assert call.forwarder.receiver.stats()["duplicates"] > 500
-    assert len(call.forwarder.history) == len(call.subscriber.packets) + len(call.subscriber.missing)
+    forwarded = [out for _, out in call.forwarder.history]
+    assert len(set(forwarded)) == len(forwarded) >= len(call.subscriber.packets), "each once"
 
 
 def test_a_receiver_that_asks_too_often_is_answered_once_per_round_trip() -> None:
