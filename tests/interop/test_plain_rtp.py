@@ -136,7 +136,9 @@ async def test_srtp_with_gstreamer(router: Any, gstreamer: str, suite: str) -> N
     await inward.connect(srtp_parameters={"cryptoSuite": suite, "keyBase64": theirs.key})
     producer = await inward.produce(kind="video", rtp_parameters=plain.PARAMETERS["video"])
 
-    outward = await router.create_plain_transport(listen_info=UDP, enable_srtp=True, srtp_crypto_suite=suite)
+    outward = await router.create_plain_transport(
+        listen_info=UDP, rtcp_mux=False, enable_srtp=True, srtp_crypto_suite=suite
+    )
     consumer = await outward.consume(
         producer_id=producer.id, rtp_capabilities=router.rtp_capabilities, paused=True
     )
@@ -154,7 +156,10 @@ async def test_srtp_with_gstreamer(router: Any, gstreamer: str, suite: str) -> N
     sender = plain.gstreamer_sender(gstreamer, "video", inward.tuple["localPort"], srtp=theirs)
     async with plain.running(receiver) as process, plain.running(sender):
         await outward.connect(
-            ip=UDP["ip"], port=port, srtp_parameters={"cryptoSuite": suite, "keyBase64": theirs.key}
+            ip=UDP["ip"],
+            port=port,
+            rtcp_port=plain.free_port(),
+            srtp_parameters={"cryptoSuite": suite, "keyBase64": theirs.key},
         )
         await consumer.resume()
         await plain.finish(process)
