@@ -19,7 +19,7 @@ if ! have_venv || ! have_headers || ! command -v gcc >/dev/null; then
 fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check "setuptools>=77" wheel "cython>=3.1,<4"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check "setuptools>=77" wheel "cython>=3.1,<4"
 # The extensions are compiled by `make build`; here only what pyproject.toml names, and the `sfu` command.
-SFU_ONLY=none "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation \
+SFU_ONLY=none "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-build-isolation \
     -e ".[examples,test,dev]"

