@@ -76,6 +76,7 @@ class SendStreamStats(TypedDict):
     nack_packet_count: int
     pli_count: int
     fir_count: int
+    unrepeatable: int  # asked for again, but no longer in the history
     round_trip_time: float
     score: int
 

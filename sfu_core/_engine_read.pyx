@@ -149,6 +149,7 @@ cdef dict send_stream_stats(Core *core, uint32_t index, int64_t now_ns):
         "nack_packet_count": s.state.nacked,
         "pli_count": s.pli_count,
         "fir_count": s.fir_count,
+        "unrepeatable": s.unrepeatable,
         "round_trip_time": s.state.rtt_ns / 1e6,
         "score": s.state.score.value,
     }

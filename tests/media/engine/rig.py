@@ -49,7 +49,12 @@ class Rtp:
     def pack(self) -> bytes:
         first = 0x90 if self.extensions else 0x80
         head = struct.pack(
-            "!BBHII", first, self.pt | (0x80 if self.marker else 0), self.seq & 0xFFFF, self.timestamp, self.ssrc
+            "!BBHII",
+            first,
+            self.pt | (0x80 if self.marker else 0),
+            self.seq & 0xFFFF,
+            self.timestamp,
+            self.ssrc,
         )
         return head + pack_extensions(self.extensions) + self.payload
 
@@ -199,16 +204,29 @@ class Publisher(Endpoint):
         self.clock_rate = 90000 if self.video else 48000
         self.seq, self.timestamp, self.sent = options.pop("seq", 65530), 4294960000, 0
         codecs = (
-            [(96, 101, VP8, 90000, -1), (97, 102, VP8, 90000, 96)] if self.video else [(111, 100, OPUS, 48000, -1)]
+            [(96, 101, VP8, 90000, -1), (97, 102, VP8, 90000, 96)]
+            if self.video
+            else [(111, 100, OPUS, 48000, -1)]
         )
         self.pt = codecs[0][0]
         defaults: dict[str, Any] = {
-            "mid": "0", "cname": "publisher", "extensions": {1: 1, 5: 5}, "nack": self.video, "pli": self.video,
-            "fir": False, "feedback": 0, "paused": False, "key_frame_request_delay_ms": 0, "packet_id": False,
+            "mid": "0",
+            "cname": "publisher",
+            "extensions": {1: 1, 5: 5},
+            "nack": self.video,
+            "pli": self.video,
+            "fir": False,
+            "feedback": 0,
+            "paused": False,
+            "key_frame_request_delay_ms": 0,
+            "packet_id": False,
         }
         rtx = (self.RTX_SSRC, 97) if self.video else (0, -1)
         self.producer, self.streams = rig.engine.add_producer(
-            self.transport, int(self.video), codecs, [(self.SSRC, rtx[0], "", 9999, self.pt, rtx[1])],
+            self.transport,
+            int(self.video),
+            codecs,
+            [(self.SSRC, rtx[0], "", 9999, self.pt, rtx[1])],
             **(defaults | options),
         )
 
@@ -237,12 +255,22 @@ class Subscriber(Endpoint):
         self.ssrc, self.rtx_ssrc = 5000 + len(rig.endpoints), 6000 + len(rig.endpoints)
         rtx = options.pop("rtx", video)
         defaults: dict[str, Any] = {
-            "payload_types": [101] if video else [100], "mid": "a", "cname": "publisher", "extensions": [1, 4, 5],
-            "nack": video, "pipe": False, "ignore_dtx": False, "paused": False,
+            "payload_types": [101] if video else [100],
+            "mid": "a",
+            "cname": "publisher",
+            "extensions": [1, 4, 5],
+            "nack": video,
+            "pipe": False,
+            "ignore_dtx": False,
+            "paused": False,
         }
         self.stream = rig.engine.add_send_stream(
-            self.transport, publisher.streams[0], ssrc=self.ssrc, rtx_ssrc=self.rtx_ssrc if rtx else 0,
-            rtx_payload_type=102 if rtx else -1, **(defaults | options),
+            self.transport,
+            publisher.streams[0],
+            ssrc=self.ssrc,
+            rtx_ssrc=self.rtx_ssrc if rtx else 0,
+            rtx_payload_type=102 if rtx else -1,
+            **(defaults | options),
         )
 
     @property
@@ -270,6 +298,7 @@ class Rig:
         self.start = self.now
         self.endpoints: list[Endpoint] = []
         self.events: list[tuple[Any, ...]] = []
+        self.sockets: list[socket.socket] = []
 
     def run(self, milliseconds: int, each: Callable[[int], None] | None = None) -> None:
         """Let time pass; `each` is called with every millisecond since the start of this run."""
@@ -287,6 +316,8 @@ class Rig:
     def close(self) -> None:
         for endpoint in self.endpoints:
             endpoint.close()
+        for sock in self.sockets:
+            sock.close()
         self.engine.close()
 
 

@@ -32,7 +32,10 @@ def test_payload_marker_and_timestamp_steps_are_kept(rig: Rig) -> None:
     rig.run(2)
     assert [packet.payload for packet in subscriber.media] == [packet.payload for packet in sent]
     assert [packet.marker for packet in subscriber.media] == [True, False, True, False]
-    steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in zip(subscriber.media, subscriber.media[1:], strict=False)]
+    steps = [
+        (b.timestamp - a.timestamp) & 0xFFFFFFFF
+        for a, b in zip(subscriber.media, subscriber.media[1:], strict=False)
+    ]
     assert steps == [1800] * 3
     assert {packet.pt for packet in subscriber.media} == {101}
 

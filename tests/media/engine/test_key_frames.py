@@ -1,0 +1,88 @@
+"""Who asks for a key frame, and how often the publisher hears of it."""
+
+from tests.media.engine.rig import Publisher, Rig, Subscriber
+
+PLI = (206, 1)
+FIR = (206, 4)
+
+
+def test_many_requests_within_a_second_are_one_and_a_retry(rig: Rig) -> None:
+    publisher = Publisher(rig)
+    subscribers = [Subscriber(rig, publisher) for _ in range(20)]
+    rig.run(1)
+    publisher.publish(key=True)
+    rig.run(10)
+    asked = len(publisher.rtcp_of(*PLI))
+    for _ in range(10):
+        for subscriber in subscribers:
+            subscriber.pli()
+        rig.run(50)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1
+    rig.run(1000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 2, "nobody answered, so it is repeated once"
+    rig.run(3000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 2
+
+
+def test_a_key_frame_ends_the_request(rig: Rig) -> None:
+    publisher = Publisher(rig)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(1)
+    publisher.publish(key=True)
+    rig.run(1)
+    asked = len(publisher.rtcp_of(*PLI))
+    subscriber.pli()
+    rig.run(5)
+    subscriber.pli()
+    rig.run(5)
+    publisher.publish(key=True)
+    rig.run(2000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1
+
+
+def test_the_delay_of_the_producer_merges_requests(rig: Rig) -> None:
+    publisher = Publisher(rig, key_frame_request_delay_ms=2000)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(1)
+    asked = len(publisher.rtcp_of(*PLI))
+    for _ in range(15):
+        publisher.publish(key=True)
+        subscriber.pli()
+        rig.run(100)
+    assert len(publisher.rtcp_of(*PLI)) == asked + (asked == 0)
+    rig.run(1000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + (asked == 0) + 1
+
+
+def test_fir_where_the_codec_has_no_pli(rig: Rig) -> None:
+    publisher = Publisher(rig, pli=False, fir=True)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(3)
+    publisher.publish(key=True)
+    rig.run(1)
+    subscriber.pli()
+    rig.run(3)
+    requests = publisher.rtcp_of(*FIR)
+    assert len(requests) >= 2
+    assert len({body[12] for body in requests}) == len(requests), "each has its own sequence number"
+
+
+def test_nothing_is_asked_of_a_paused_producer(rig: Rig) -> None:
+    publisher = Publisher(rig, paused=True)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(5)
+    subscriber.pli()
+    rig.run(5)
+    assert publisher.rtcp_of(*PLI) == []
+
+
+def test_the_application_can_ask(rig: Rig) -> None:
+    publisher = Publisher(rig)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(1)
+    publisher.publish(key=True)
+    rig.run(1)
+    asked = len(publisher.rtcp_of(*PLI))
+    rig.engine.request_key_frame(subscriber.stream)
+    rig.run(2)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1
