@@ -203,11 +203,7 @@ class Publisher(Endpoint):
         self.video = kind == "video"
         self.clock_rate = 90000 if self.video else 48000
         self.seq, self.timestamp, self.sent = options.pop("seq", 65530), 4294960000, 0
-        codecs = (
-            [(96, 101, VP8, 90000, -1), (97, 102, VP8, 90000, 96)]
-            if self.video
-            else [(111, 100, OPUS, 48000, -1)]
-        )
+        codecs = [(96, 101, VP8, 90000, -1), (97, 102, VP8, 90000, 96)] if self.video else [(111, 100, OPUS, 48000, -1)]
         self.pt = codecs[0][0]
         defaults: dict[str, Any] = {
             "mid": "0",

@@ -1,5 +1,7 @@
 """From a publisher to subscribers: numbers, timestamps, extensions, pauses, encryption."""
 
+import itertools
+
 import pytest
 
 from tests.media.engine.rig import Publisher, Rig, Subscriber
@@ -33,8 +35,7 @@ def test_payload_marker_and_timestamp_steps_are_kept(rig: Rig) -> None:
     assert [packet.payload for packet in subscriber.media] == [packet.payload for packet in sent]
     assert [packet.marker for packet in subscriber.media] == [True, False, True, False]
     steps = [
-        (b.timestamp - a.timestamp) & 0xFFFFFFFF
-        for a, b in zip(subscriber.media, subscriber.media[1:], strict=False)
+        (b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in zip(subscriber.media, subscriber.media[1:], strict=False)
     ]
     assert steps == [1800] * 3
     assert {packet.pt for packet in subscriber.media} == {101}
@@ -83,7 +84,7 @@ def test_pause_and_resume_leave_no_gap(rig: Rig) -> None:
     rig.run(10, lambda ms: publisher.publish(key=ms == 3))
     seqs = [packet.seq for packet in subscriber.media]
     assert len(seqs) == 17
-    assert [(b - a) & 0xFFFF for a, b in zip(seqs, seqs[1:], strict=False)] == [1] * 16
+    assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(seqs)] == [1] * 16
     assert before >= 1
     jump = subscriber.media[10].timestamp - subscriber.media[9].timestamp
     assert jump & 0xFFFFFFFF == 1800 * 204, "the timeline of the source goes on"

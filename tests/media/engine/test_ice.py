@@ -71,6 +71,12 @@ class Peer:
                 return found
 
 
+def verified(answer: bytes, password: bytes) -> stun.Message:
+    message = stun.parse_message(answer)
+    message.check_message_integrity(password)
+    return message
+
+
 @pytest.fixture
 def server(rig: Rig) -> Iterator[Server]:
     yield Server(rig)
@@ -84,7 +90,7 @@ def test_a_check_is_answered_and_connects(rig: Rig, server: Server) -> None:
     transport, peer = server.transport(), Peer(server)
     peer.check()
     (answer,) = peer.answers()
-    message = stun.parse_message(answer, integrity_key=b"p" * 32)
+    message = verified(answer, b"p" * 32)
     assert message.message_class == stun.Class.RESPONSE
     assert message.transaction_id == peer.id
     assert message.attributes["XOR-MAPPED-ADDRESS"] == peer.sock.getsockname()
@@ -190,10 +196,10 @@ def test_a_restart_keeps_the_old_names_until_the_new_ones_are_used(rig: Rig, ser
     rig.engine.restart_ice(transport, "wxyz", "r" * 32)
     peer.check()
     (answer,) = peer.answers()
-    assert stun.parse_message(answer, integrity_key=b"p" * 32).message_class == stun.Class.RESPONSE
+    assert verified(answer, b"p" * 32).message_class == stun.Class.RESPONSE
     peer.check(name="wxyz", password="r" * 32)
     (answer,) = peer.answers()
-    assert stun.parse_message(answer, integrity_key=b"r" * 32).message_class == stun.Class.RESPONSE
+    assert verified(answer, b"r" * 32).message_class == stun.Class.RESPONSE
     peer.check()
     assert peer.answers() == [], "the old name is gone"
 

@@ -1,5 +1,6 @@
 """Plain transports: where packets may come from, RTCP on its own port, DirectTransport, closing."""
 
+import itertools
 import struct
 
 from tests.media.engine.rig import OPUS, Endpoint, Publisher, Rig, Rtp, Subscriber, bound_socket, parse_rtp
@@ -164,7 +165,7 @@ def test_direct_transports_take_and_give_packets(rig: Rig) -> None:
     packets = [parse_rtp(event[2]) for event in rig.events if event[0] == RTP_EVENT and event[1] == stream]
     assert len(packets) == 20
     assert {packet.ssrc for packet in packets} == {77}
-    assert all((b.seq - a.seq) & 0xFFFF == 1 for a, b in zip(packets, packets[1:], strict=False))
+    assert all((b.seq - a.seq) & 0xFFFF == 1 for a, b in itertools.pairwise(packets))
 
 
 def test_everything_closed_leaves_no_slot(rig: Rig) -> None:

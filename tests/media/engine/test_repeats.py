@@ -200,9 +200,7 @@ def test_both_wires_lose_a_twentieth_and_the_picture_is_whole(rig: Rig) -> None:
                 subscriber.nack(*missing[:50])
 
     rig.run(5000, each)
-    have = {packet.payload for packet in subscriber.media} | {
-        packet.payload[2:] for packet in subscriber.repairs
-    }
+    have = {packet.payload for packet in subscriber.media} | {packet.payload[2:] for packet in subscriber.repairs}
     start = next(i for i, packet in enumerate(sent.values()) if packet.payload in have)
     whole = [packet.payload in have for packet in list(sent.values())[start:]]
     assert asked and answered

@@ -96,9 +96,7 @@ def test_transport_feedback_every_hundred_milliseconds(rig: Rig) -> None:
     rig.run(1)
     rig.run(
         2000,
-        lambda ms: (
-            publisher.send(with_wide_numbers(publisher, 65400 + ms // 5, ms == 0)) if ms % 5 == 0 else None
-        ),
+        lambda ms: publisher.send(with_wide_numbers(publisher, 65400 + ms // 5, ms == 0)) if ms % 5 == 0 else None,
     )
     feedback = publisher.rtcp_of(205, 15)
     assert 17 <= len(feedback) <= 22
@@ -144,9 +142,7 @@ def test_a_limit_on_the_incoming_bitrate_is_announced(rig: Rig) -> None:
     publisher = Publisher(rig, feedback=1)
     rig.run(1)
     rig.engine.set_bitrates(publisher.transport, 500_000)
-    rig.run(
-        4000, lambda ms: publisher.send(with_wide_numbers(publisher, ms, ms == 0)) if ms % 20 == 0 else None
-    )
+    rig.run(4000, lambda ms: publisher.send(with_wide_numbers(publisher, ms, ms == 0)) if ms % 20 == 0 else None)
     messages = [body for body in publisher.rtcp_of(206, 15) if body[8:12] == b"REMB"]
     assert messages
     word = struct.unpack("!I", b"\0" + messages[-1][13:16])[0]
