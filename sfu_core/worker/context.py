@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sfu_core.channel.messages import Notification
+from sfu_core.channel.messages import Notification, SrtpCryptoSuite
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.worker.dispatch import Dispatch
 from sfu_core.worker.handshakes import Handshakes
@@ -65,3 +65,4 @@ class Context:
     dispatch: Dispatch
     handshakes: Handshakes
     registry: Registry = field(default_factory=Registry)
+    srtp_suites: tuple[SrtpCryptoSuite, ...] | None = None  # for DTLS; None: all that we know

@@ -20,6 +20,7 @@ from sfu_core.worker.dispatch import Dispatch
 from sfu_core.worker.executor import Executor
 from sfu_core.worker.handshakes import Handshakes
 from sfu_core.worker.logs import Logs
+from sfu_core.worker.settings import check
 from sfu_core.worker.sockets import Sockets
 from sfu_core.worker.worker import Worker
 
@@ -83,6 +84,7 @@ async def serve(
         certificate=certificate,
         dispatch=Dispatch(),
         handshakes=Handshakes(loop),
+        srtp_suites=check(settings).srtp_suites,
     )
     worker = Worker(context)
     executor = Executor(worker)

@@ -73,9 +73,10 @@ class DtlsSession:
             self._send(self._endpoint)
 
     def _new_endpoint(self) -> "DtlsEndpoint":
-        from sfu_core.worker.dtls import DtlsEndpoint  # OpenSSL: only where somebody needs it
+        from sfu_core.worker.dtls import PROFILES, DtlsEndpoint  # OpenSSL: only where somebody needs it
 
-        endpoint = DtlsEndpoint(self._context.certificate())
+        suites = self._context.srtp_suites or tuple(PROFILES)
+        endpoint = DtlsEndpoint(self._context.certificate(), suites=suites)
         if self._expected is not None:
             endpoint.set_remote_fingerprint(self._expected.algorithm, self._expected.value)
         return endpoint

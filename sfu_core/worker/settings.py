@@ -7,9 +7,11 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sfu_core.channel.messages import SrtpCryptoSuite
 from sfu_core.channel.settings import LOG_LEVELS, WorkerSettings
 
 LATENCIES = ("normal", "low")
+NOT_OF_ENGINE = ("cpu", "srtp_suites")  # those that the process itself sees to
 MAX_RECORDS = 1 << 20  # of one table; an index has more room, but no core could serve them
 
 
@@ -24,10 +26,11 @@ class EngineSettings:
     producers: int | None = None
     recv_streams: int | None = None
     send_streams: int | None = None
+    srtp_suites: tuple[SrtpCryptoSuite, ...] | None = None  # to offer and to take in DTLS, most wanted first
 
     def engine_arguments(self) -> dict[str, Any]:
         """Those that the engine's constructor takes."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cpu"}
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in NOT_OF_ENGINE}
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -50,7 +53,9 @@ def _check_engine(given: dict[str, Any]) -> EngineSettings:
     if unknown:
         raise TypeError(f"engine: unknown setting {min(unknown)!r}")
     for name, value in given.items():
-        if name == "latency":
+        if name == "srtp_suites":
+            given = given | {name: _suites(value)}
+        elif name == "latency":
             if value not in LATENCIES:
                 raise TypeError(f"engine.latency {value!r}: one of {', '.join(LATENCIES)}")
         elif type(value) is not int or value < 0:
@@ -61,3 +66,10 @@ def _check_engine(given: dict[str, Any]) -> EngineSettings:
         elif value == 0 or (name != "history_bytes" and value > MAX_RECORDS):
             raise TypeError(f"engine.{name} {value} is out of range")
     return EngineSettings(**given)
+
+
+def _suites(names: object) -> tuple[SrtpCryptoSuite, ...]:
+    known = SrtpCryptoSuite.__members__
+    if not isinstance(names, list | tuple) or not names or any(name not in [*known] for name in names):
+        raise TypeError(f"engine.srtp_suites {names!r}: a list of {', '.join(known)}")
+    return tuple(known[name] for name in names)

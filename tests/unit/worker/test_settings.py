@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sfu_core.channel.messages import SrtpCryptoSuite
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.worker.settings import check
 
@@ -18,6 +19,13 @@ def test_engine_settings() -> None:
     settings = check(WorkerSettings(engine={"cpu": cpu, "latency": "low", "history_bytes": 1 << 20}))
     assert settings.cpu == cpu
     assert settings.engine_arguments() == {"latency": "low", "history_bytes": 1 << 20}
+
+
+def test_srtp_suites() -> None:
+    settings = check(WorkerSettings(engine={"srtp_suites": ["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_128_GCM"]}))
+    wanted = (SrtpCryptoSuite.AES_CM_128_HMAC_SHA1_80, SrtpCryptoSuite.AEAD_AES_128_GCM)
+    assert settings.srtp_suites == wanted
+    assert settings.engine_arguments() == {}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +45,10 @@ def test_engine_settings() -> None:
         ({"engine": {"transports": 0}}, "transports"),
         ({"engine": {"send_streams": 1 << 30}}, "send_streams"),
         ({"engine": {"history_bytes": "64M"}}, "history_bytes"),
+        ({"engine": {"srtp_suites": []}}, "srtp_suites"),
+        ({"engine": {"srtp_suites": "AEAD_AES_128_GCM"}}, "srtp_suites"),
+        ({"engine": {"srtp_suites": ["NULL"]}}, "srtp_suites"),
+        ({"engine": {"srtp_suites": [[]]}}, "srtp_suites"),
     ],
 )
 def test_wrong(wrong: dict[str, Any], name: str) -> None:
