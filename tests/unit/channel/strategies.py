@@ -29,7 +29,7 @@ def _strategy(node: Any, depth: int) -> st.SearchStrategy[Any]:
         wire = (node.extra or {})["wire"]
         if wire in RANGES:
             return st.integers(*RANGES[wire])
-        return st.floats(allow_nan=False, width=32 if wire == "float32" else 64)
+        return st.floats(allow_nan=False, allow_infinity=False, width=32 if wire == "float32" else 64)
     if isinstance(node, inspect.BoolType):
         return st.booleans()
     if isinstance(node, inspect.StrType):
