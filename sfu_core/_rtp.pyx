@@ -373,7 +373,10 @@ def write_header(
     bytes data not None, bytes kinds not None, bint video, uint32_t flags, uint32_t cap=256,
     bytes mid=None, send_time=None, twcc=None, packet_id=None, capture_offset=None,
 ):
-    """(header, template) written for a packet and patched with the values given; None if it does not parse or fit."""
+    """(header, template) written for a packet and patched with the values given; None if it does not parse or fit.
+
+    ValueError if the mid has no place or is too long.
+    """
     cdef RtpPacket packet
     cdef ExtIndex index
     cdef RtpTemplate template
@@ -391,8 +394,10 @@ def write_header(
         size = rtp_write_header(&template, header, cap, &packet, &index, video, flags)
         if size == 0:
             return None
-        if mid is not None:
-            rtp_set_mid(header, &template, <const uint8_t *><const char *>mid, <uint32_t>len(mid))
+        if mid is not None and not rtp_set_mid(
+            header, &template, <const uint8_t *><const char *>mid, <uint32_t>len(mid)
+        ):
+            raise ValueError("mid")
         if send_time is not None:
             rtp_set_abs_send_time(header, &template, <uint32_t>send_time)
         if twcc is not None:

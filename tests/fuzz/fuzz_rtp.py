@@ -34,7 +34,7 @@ def rewrite(packet: bytes, table: bytes, options: int) -> None:
         assert value is None or value in packet
     flags = options & 31
     for cap in (256, 12 + options % 64):
-        result = _rtp.write_header(packet, table, bool(options & 32), flags, cap, mid=b"mid", twcc=options)
+        result = _rtp.write_header(packet, table, bool(options & 32), flags, cap, b"mid" if flags & 1 else None)
         assert result is not None or len(found.get(7, b"")) > 150 or cap < 110
         if result:
             check(result[0], cap, found, flags)

@@ -112,10 +112,14 @@ def test_mid_of_any_length_keeps_the_size(size: int, wide: bool) -> None:
     assert read(header) == {MID: mid, ABS_SEND_TIME: b"\1\2\3", TWCC: b"\xff\xff"} | ({DD: VALUES[DD]} if wide else {})
 
 
-def test_mid_too_long_or_unwanted_changes_nothing() -> None:
-    assert written(source(), True, WANT_ALL, mid=b"abcdefghi") == written(source(), True, WANT_ALL)
-    assert written(source(), True, WANT_ALL, mid=b"") == written(source(), True, WANT_ALL)
-    assert written(source(), True, 0, mid=b"a", send_time=1, twcc=1) == written(source(), True, 0)
+@pytest.mark.parametrize(("mid", "flags"), [(b"abcdefghi", WANT_ALL), (b"", WANT_ALL), (b"a", 0)])
+def test_mid_too_long_or_without_a_place(mid: bytes, flags: int) -> None:
+    with pytest.raises(ValueError):
+        written(source(), True, flags, mid=mid)
+
+
+def test_what_has_no_place_is_not_written() -> None:
+    assert written(source(), True, 0, send_time=1, twcc=1, packet_id=1) == written(source(), True, 0)
 
 
 def test_packet_id() -> None:
@@ -168,7 +172,7 @@ def test_any_mix_reads_back(kinds: list[int], sizes: tuple[int, int], video: boo
     elements = b"".join(bytes([kind, len(values[kind])]) + values[kind] for kind in kinds)
     elements += bytes(-len(elements) % 4)
     data = struct.pack("!BBHIIHH", 0x90, 96, 1, 2, 3, 0x1000, len(elements) // 4) + elements
-    header, template = written(data, video, flags, mid=mid)
+    header, template = written(data, video, flags, **({"mid": mid} if flags & WANT_MID else {}))
     kept = {CAPTURE_TIME, PLAYOUT_DELAY, PACKET_ID} | ({ORIENTATION, TOFFSET} if video else {AUDIO_LEVEL})
     kept |= {DD} if flags & KEEP_DD else set()
     expected = {kind: values[kind] for kind in kinds if kind in kept}

@@ -169,6 +169,10 @@ def test_attribute_of_wrong_length(broken: bytes) -> None:
     assert _stun.parse(message(broken, password=None))[0] == MALFORMED
 
 
+def test_longest_user_name() -> None:
+    assert _stun.parse(message(attribute(USERNAME, b"a:" + bytes(511)), RANKED))[1]["request_status"] == 0
+
+
 def test_second_user_name() -> None:
     assert _stun.parse(request(NAMED))[0] == MALFORMED
 
