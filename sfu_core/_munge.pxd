@@ -4,7 +4,7 @@ Tier 2. One Munger for each outgoing stream. The outgoing ext_seq is also the SR
 packets never get the same one; a packet that comes twice gets the same number twice.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum MungeVerdict:
@@ -44,9 +44,32 @@ cdef void munge_sync(
 ) noexcept nogil
 # The same, with the first outgoing timestamp known to the caller (layers aligned by sender reports).
 cdef void munge_sync_at(Munger *m, uint64_t in_ext, uint32_t in_ts, uint32_t out_ts) noexcept nogil
-cdef int munge_packet(
+# The number of a packet that is not newer than all before.
+cdef int munge_late(Munger *m, uint64_t in_ext, uint64_t *out_ext) noexcept nogil
+
+cdef inline int munge_packet(
     Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, uint64_t *out_ext, uint32_t *out_ts
-) noexcept nogil
+) noexcept nogil:
+    """The outgoing number and timestamp of a packet, or why it is refused."""
+    cdef int verdict
+    if not m.synced:
+        return MUNGE_NOT_SYNCED
+    if in_ext > m.in_highest:
+        m.out_highest += in_ext - m.in_highest
+        m.in_highest = in_ext
+        out_ext[0] = m.out_highest
+    else:
+        verdict = munge_late(m, in_ext, out_ext)
+        if verdict != MUNGE_OK:
+            return verdict
+    out_ts[0] = in_ts - m.ts_offset
+    if m.synced == 1 or <int32_t>(out_ts[0] - m.last_ts) > 0:
+        m.last_ts = out_ts[0]
+        m.last_ns = now_ns
+        m.synced = 2
+        m.sent = 1
+    return MUNGE_OK
+
 # The packet will not be forwarded and leaves no gap. A late one leaves its gap: its number cannot be taken back.
 cdef void munge_drop(Munger *m, uint64_t in_ext) noexcept nogil
 # In a process that carries on for one that died: nothing below `reserved_until` is used again. Needs a sync.

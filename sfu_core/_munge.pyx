@@ -82,7 +82,9 @@ cdef void mark_dropped(Munger *m, uint64_t in_ext) noexcept nogil:
     m.last_drop = in_ext
 
 
-cdef int late_number(Munger *m, uint64_t in_ext, uint64_t *out_ext) noexcept nogil:
+cdef int munge_late(Munger *m, uint64_t in_ext, uint64_t *out_ext) noexcept nogil:
+    if in_ext < m.sync_in:
+        return MUNGE_OLD
     out_ext[0] = m.out_highest - (m.in_highest - in_ext)
     if in_ext > m.last_drop:
         return MUNGE_OK
@@ -91,31 +93,6 @@ cdef int late_number(Munger *m, uint64_t in_ext, uint64_t *out_ext) noexcept nog
     if word_of(m, in_ext)[0] & word_mask(in_ext, in_ext):
         return MUNGE_DROPPED
     out_ext[0] += dropped_between(m, in_ext + 1, m.last_drop)
-    return MUNGE_OK
-
-
-cdef int munge_packet(
-    Munger *m, uint64_t in_ext, uint32_t in_ts, int64_t now_ns, uint64_t *out_ext, uint32_t *out_ts
-) noexcept nogil:
-    cdef int verdict
-    if not m.synced:
-        return MUNGE_NOT_SYNCED
-    if in_ext < m.sync_in:
-        return MUNGE_OLD
-    if in_ext > m.in_highest:
-        m.out_highest += in_ext - m.in_highest
-        m.in_highest = in_ext
-        out_ext[0] = m.out_highest
-    else:
-        verdict = late_number(m, in_ext, out_ext)
-        if verdict != MUNGE_OK:
-            return verdict
-    out_ts[0] = in_ts - m.ts_offset
-    if m.synced == 1 or <int32_t>(out_ts[0] - m.last_ts) > 0:
-        m.last_ts = out_ts[0]
-        m.last_ns = now_ns
-        m.synced = 2
-        m.sent = 1
     return MUNGE_OK
 
 

@@ -16,6 +16,8 @@ cdef enum:
     SENT_AUDIO_AGE_MS = 1000
     SENT_DEFAULT_RTT_NS = 100000000
     SENT_MAX_FLAGS = 0x3F        # the caller's six bits (for example the padding added)
+    SENT_VALID = 0x40000000      # of Sent.ast_flags
+    SENT_RESENT = 0x80000000
 
 cdef enum SentVerdict:
     SENT_OK = 0
@@ -67,11 +69,34 @@ cdef inline void sent_init(SentRing *ring, uint32_t size, uint32_t max_age_ms) n
 cdef inline void sent_clear(SentRing *ring) noexcept nogil:
     ring.oldest = ring.newest + 1
 
-# Before a packet is protected for the first time: SENT_OK (kept), SENT_DUPLICATE or SENT_NOT_KEPT.
-cdef int sent_put(
+# A number that does not follow the newest: SENT_OK if there is now an entry for it, SENT_DUPLICATE or SENT_NOT_KEPT.
+cdef int sent_place(SentRing *ring, Sent *entries, uint64_t out_ext) noexcept nogil
+
+cdef inline uint16_t sent_clock(int64_t now_ns) noexcept nogil:
+    """Wraps after 18 minutes; an entry that old is only found again by a stream of a packet per second."""
+    return <uint16_t>(<uint64_t>now_ns >> 24)
+
+cdef inline int sent_put(
     SentRing *ring, Sent *entries, uint64_t out_ext, uint64_t record, uint32_t ts, uint32_t abs_send_time,
     uint16_t twcc, uint32_t flags, int64_t now_ns
-) noexcept nogil
+) noexcept nogil:
+    """Before a packet is protected for the first time: SENT_OK (kept), SENT_DUPLICATE or SENT_NOT_KEPT."""
+    cdef Sent *entry = &entries[out_ext & ring.mask]
+    cdef int verdict
+    if ring.newest and out_ext == ring.newest + 1:
+        ring.newest = out_ext
+    else:
+        verdict = sent_place(ring, entries, out_ext)
+        if verdict != SENT_OK:
+            return verdict
+    entry.record = record
+    entry.ts = ts
+    entry.ast_flags = (abs_send_time & 0xFFFFFF) | (flags & SENT_MAX_FLAGS) << 24 | SENT_VALID
+    entry.seq = <uint16_t>out_ext
+    entry.twcc = twcc
+    entry.sent = sent_clock(now_ns)
+    return SENT_OK
+
 # A receiver asks for `seq`: SENT_OK with the entry, which is then marked as sent again now; `first_time` tells whether
 # it is its first repeat.
 cdef int sent_take(

@@ -5,16 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from sfu_core._bytes cimport seq_extend
 
-cdef enum:
-    VALID = 0x40000000           # of Sent.ast_flags
-    RESENT = 0x80000000
-
 cdef int64_t MS = 1000000
-
-
-cdef inline uint16_t coarse(int64_t now_ns) noexcept nogil:
-    """Wraps after 18 minutes; an entry that old is only found again by a stream of a packet per second."""
-    return <uint16_t>(<uint64_t>now_ns >> 24)
 
 
 cdef inline void advance(SentRing *ring, Sent *entries, uint64_t out_ext) noexcept nogil:
@@ -28,23 +19,13 @@ cdef inline void advance(SentRing *ring, Sent *entries, uint64_t out_ext) noexce
     ring.newest = out_ext
 
 
-cdef int sent_put(
-    SentRing *ring, Sent *entries, uint64_t out_ext, uint64_t record, uint32_t ts, uint32_t abs_send_time,
-    uint16_t twcc, uint32_t flags, int64_t now_ns
-) noexcept nogil:
-    cdef Sent *entry = &entries[out_ext & ring.mask]
+cdef int sent_place(SentRing *ring, Sent *entries, uint64_t out_ext) noexcept nogil:
     if out_ext > ring.newest:
         advance(ring, entries, out_ext)
     elif out_ext < ring.oldest or ring.newest - out_ext > ring.mask:
         return SENT_NOT_KEPT
-    elif entry.ast_flags & VALID:
+    elif entries[out_ext & ring.mask].ast_flags & SENT_VALID:
         return SENT_DUPLICATE
-    entry.record = record
-    entry.ts = ts
-    entry.ast_flags = (abs_send_time & 0xFFFFFF) | (flags & SENT_MAX_FLAGS) << 24 | VALID
-    entry.seq = <uint16_t>out_ext
-    entry.twcc = twcc
-    entry.sent = coarse(now_ns)
     return SENT_OK
 
 
@@ -56,14 +37,14 @@ cdef int sent_take(
     cdef uint16_t now_ms = <uint16_t>(now_ns // MS)
     if out_ext > ring.newest or out_ext < ring.oldest or ring.newest - out_ext > ring.mask:
         return SENT_UNKNOWN
-    if not ring.newest or not found.ast_flags & VALID:
+    if not ring.newest or not found.ast_flags & SENT_VALID:
         return SENT_UNKNOWN
-    if (<int64_t><uint16_t>(coarse(now_ns) - found.sent) << 24) > ring.max_age_ms * MS:
+    if (<int64_t><uint16_t>(sent_clock(now_ns) - found.sent) << 24) > ring.max_age_ms * MS:
         return SENT_TOO_OLD
-    first_time[0] = not found.ast_flags & RESENT
+    first_time[0] = not found.ast_flags & SENT_RESENT
     if not first_time[0] and <uint16_t>(now_ms - found.resent_ms) * MS < (rtt_ns if rtt_ns > 0 else SENT_DEFAULT_RTT_NS):
         return SENT_TOO_SOON
-    found.ast_flags |= RESENT
+    found.ast_flags |= SENT_RESENT
     found.resent_ms = now_ms
     entry[0] = found
     return SENT_OK
