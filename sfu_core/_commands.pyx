@@ -4,23 +4,24 @@ The control thread fills a slot, then sends its index; from then on the slot is 
 it is free again. One queue carries everything, so a command never meets an object that was closed before it.
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from sfu_core._core cimport (
-    SF_NEEDS_KEY, SF_PAUSED, SF_SYNC, SF_VIDEO, PF_PAUSED, PF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV,
-    TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_PATH, TF_RTCP_MUX,
-    TF_RTCP_PATH, Connection, Ice, Producer, RecvStream, SendStream, Socket, Transport,
+    SF_PAUSED, SF_SYNC, PF_PAUSED, PF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT,
+    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection, Ice,
+    Producer, RecvStream, SendStream, Socket, Transport,
 )
 from sfu_core._events cimport FREED_CONTEXT, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
-from sfu_core._forward cimport forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe
-from sfu_core._nack cimport nack_init
+from sfu_core._forward cimport (
+    forward_if_full, forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe,
+)
 from sfu_core._net cimport net_unwatch, net_watch
 from sfu_core._output cimport (
     count_drop, drop_backlog, output_flush, output_raw, output_slot, socket_tag,
 )
 from sfu_core._paths cimport (
-    forget_tuples, set_ice_state, ssrc_add, ssrc_remove, tuple_remove, ufrag_add, ufrag_remove, update_connected,
+    forget_tuples, ssrc_add, ssrc_remove, tuple_remove, ufrag_add, ufrag_remove, update_connected,
 )
 from sfu_core._receive cimport receive_flush, receive_rtp
 from sfu_core._remb cimport remb_init, remb_set_limit
@@ -347,6 +348,7 @@ cdef void inject_rtp(Core *core, uint32_t index, const uint8_t *data, uint32_t l
     cdef Producer *producer = &core.producers[index]
     receive_rtp(core, producer.transport, NONE, &core.transports[producer.transport].path, <uint8_t *>data, length)
     receive_flush(core)
+    forward_if_full(core)
 
 
 # ---------------------------------------------------------------- send streams

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import select
 import socket as sockets
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -14,68 +15,41 @@ from sfu_core._commands cimport (
     COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_DATAGRAM,
     COMMAND_KEY_FRAME, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP,
     COMMAND_SET_BITRATE, COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_STOP, COMMAND_TRACE_PRODUCER,
-    COMMAND_TRACE_SEND, Command, CommandCode, IceNames, Keying,
+    COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
 from sfu_core._core cimport (
-    BATCH, MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME,
-    SF_IGNORE_DTX, SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_BACKLOG,
-    TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES, TABLE_RECV, TABLE_SEND,
-    TABLE_SENT, TABLE_SOCKETS, TABLE_SSRCS, TABLE_TRANSPORTS, TABLE_TUPLES, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, Backlog,
-    Connection, Core, Counters, Path, PayloadType, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry,
-    Transport, Tuple,
+    MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME, SF_IGNORE_DTX,
+    SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS,
+    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, Core,
+    PayloadType, Producer, RecvStream, SendStream, Socket, Transport,
 )
 from sfu_core._engine_read cimport (
-    address_of, core_stats, decode_event, recv_stream_stats, send_stream_stats, transport_stats, transport_tuples,
+    core_stats, decode_event, recv_stream_stats, send_stream_stats, transport_stats, transport_tuples,
 )
 from sfu_core._events cimport FREED_CONTEXT
 from sfu_core._loop cimport loop_run, loop_step
+from sfu_core._memory cimport Capacities, Door, memory_bytes, memory_close, memory_close_contents, memory_open, table_at
 from sfu_core._munge cimport munge_init
-from sfu_core._nack cimport NackList, nack_init
+from sfu_core._nack cimport nack_init
 from sfu_core._net cimport (
-    NET_RX, net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_rx_init,
-    net_unix_ns, net_watch,
+    net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_unix_ns, net_watch,
 )
-from sfu_core._ring cimport (
-    ring, ring_attach, ring_bytes, ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve,
-)
+from sfu_core._ring cimport ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve
 from sfu_core._rtp cimport EXT_ABS_SEND_TIME, EXT_KINDS, EXT_MID, EXT_TWCC, RTP_MID_MAX
 from sfu_core._rtx cimport (
     SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init,
 )
-from sfu_core._slab cimport (
-    NONE, SLAB_MAGIC, SLAB_TABLES, SLAB_VERSION, SLOT_BUILDING, SLOT_FREE, FreeList, Head, SlabHeader, free_list_destroy,
-    free_list_init, give_slot, slab_layout, slab_map, slab_plan, slab_unmap, slots_used, take_slot,
-)
+from sfu_core._slab cimport NONE, SLOT_BUILDING, Head, give_slot, slots_used, take_slot
 from sfu_core._srtp cimport (
     SrtpContext, SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set,
 )
 from sfu_core._stream cimport meter_init, recv_init, send_init
 from sfu_core._types cimport (
-    MAX_RID, NO_ID, SLOT_SIZE, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
+    MAX_RID, NO_ID, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
 )
 
 # mediasoup's numbers of SRTP suites -> those of RFC 5764 and RFC 7714
 SUITES = {0: 8, 1: 7, 2: 1, 3: 2}
-COMMAND_BYTES = 4194304
-EVENT_BYTES = 4194304
-CONNECTIONS = 2048
-BACKLOG = 4096
-
-
-cdef uint32_t power_of_two(uint64_t value):
-    cdef uint32_t size = 1
-    while size < value:
-        size <<= 1
-    return size
-
-
-cdef uint32_t *new_buckets(uint32_t count) except NULL:
-    cdef uint32_t *buckets = <uint32_t *>calloc(count, sizeof(uint32_t))
-    if buckets == NULL:
-        raise MemoryError()
-    memset(buckets, 0xFF, count * sizeof(uint32_t))
-    return buckets
-
 
 cdef bytes text_of(str value, str name, size_t limit):
     cdef bytes data = value.encode()
@@ -86,16 +60,11 @@ cdef bytes text_of(str value, str name, size_t limit):
 
 cdef class Engine:
     cdef Core *core
-    cdef ring commands           # write end
-    cdef ring events             # read end
-    cdef ring freed              # read end
-    cdef FreeList slots[16]      # tables whose slots the control thread hands out
+    cdef Door door
     cdef bint low_latency
-    cdef uint64_t slab_bytes
     cdef readonly int event_fd
     cdef readonly int slab_fd
     cdef int command_fd
-    cdef int epoll_fd
     cdef object epoll
 
     def __cinit__(
@@ -104,129 +73,33 @@ cdef class Engine:
     ):
         if latency not in ("normal", "low"):
             raise TypeError("latency must be 'normal' or 'low'")
+        cdef Capacities capacities
         self.low_latency = latency == "low"
-        self.event_fd = self.command_fd = self.epoll_fd = self.slab_fd = -1
+        self.event_fd = self.command_fd = self.slab_fd = -1
         self.core = <Core *>calloc(1, sizeof(Core))
         if self.core == NULL:
             raise MemoryError()
-        self.core.history_size = power_of_two(max(history_bytes, 4194304))
-        self.map_slab(transports, producers, recv_streams, send_streams)
-        self.open_core(transports, send_streams)
-
-    cdef int map_slab(
-        self, uint32_t transports, uint32_t producers, uint32_t recv_streams, uint32_t send_streams
-    ) except -1:
-        """Lay out the tables in one memfd; nothing is touched, so nothing is used yet."""
-        cdef SlabHeader plan
-        cdef uint64_t at = sizeof(SlabHeader)
-        cdef uint64_t freed = power_of_two(
-            16 * (2 * <uint64_t>transports + transports + producers + 3 * <uint64_t>recv_streams + 2 * <uint64_t>send_streams)
-        )
-        memset(&plan, 0, sizeof(plan))
-        at = slab_plan(&plan, TABLE_CORE, sizeof(Counters), 1, at)
-        at = slab_plan(&plan, TABLE_SOCKETS, sizeof(Socket), 2 * transports, at)
-        at = slab_plan(&plan, TABLE_CONNECTIONS, sizeof(Connection), CONNECTIONS, at)
-        at = slab_plan(&plan, TABLE_TUPLES, sizeof(Tuple), 4 * transports, at)
-        at = slab_plan(&plan, TABLE_TRANSPORTS, sizeof(Transport), transports, at)
-        at = slab_plan(&plan, TABLE_PRODUCERS, sizeof(Producer), producers, at)
-        at = slab_plan(&plan, TABLE_RECV, sizeof(RecvStream), recv_streams, at)
-        at = slab_plan(&plan, TABLE_SEND, sizeof(SendStream), send_streams, at)
-        at = slab_plan(&plan, TABLE_NACKS, sizeof(NackList), recv_streams, at)
-        at = slab_plan(&plan, TABLE_SENT, sizeof(SentBlock), send_streams, at)
-        at = slab_plan(&plan, TABLE_SSRCS, sizeof(SsrcEntry), 2 * recv_streams + 2 * send_streams, at)
-        at = slab_plan(&plan, TABLE_BACKLOG, sizeof(Backlog), BACKLOG, at)
-        at = slab_plan(&plan, TABLE_HISTORY, self.core.history_size, 1, at)
-        at = slab_plan(
-            &plan, TABLE_QUEUES,
-            ring_bytes(COMMAND_BYTES) + ring_bytes(EVENT_BYTES) + ring_bytes(freed), 1, at,
-        )
-        plan.magic = SLAB_MAGIC
-        plan.version = SLAB_VERSION
-        plan.bytes = at
-        plan.layout = slab_layout(&plan)
+        capacities.history_bytes = history_bytes
+        capacities.transports = transports
+        capacities.producers = producers
+        capacities.recv_streams = recv_streams
+        capacities.send_streams = send_streams
         self.slab_fd = os.memfd_create("sfu-core", os.MFD_CLOEXEC)
-        os.ftruncate(self.slab_fd, at)
-        self.core.base = <uint8_t *>slab_map(self.slab_fd, at)
-        if self.core.base == NULL:
+        os.ftruncate(self.slab_fd, memory_bytes(&capacities))
+        if not memory_open(self.core, &self.door, &capacities, self.slab_fd):
             raise MemoryError("the media slab could not be mapped")
-        self.slab_bytes = at
-        self.core.header = <SlabHeader *>self.core.base
-        self.core.header[0] = plan
-        self.name_tables()
-        self.attach_rings(freed)
-        return 0
+        self.open_descriptors()
 
-    cdef uint8_t *table(self, int kind):
-        return self.core.base + self.core.header.tables[kind].offset
-
-    cdef void name_tables(self):
+    cdef int open_descriptors(self) except -1:
         cdef Core *core = self.core
-        core.counters = <Counters *>self.table(TABLE_CORE)
-        core.sockets = <Socket *>self.table(TABLE_SOCKETS)
-        core.connections = <Connection *>self.table(TABLE_CONNECTIONS)
-        core.tuples = <Tuple *>self.table(TABLE_TUPLES)
-        core.transports = <Transport *>self.table(TABLE_TRANSPORTS)
-        core.producers = <Producer *>self.table(TABLE_PRODUCERS)
-        core.recv = <RecvStream *>self.table(TABLE_RECV)
-        core.send = <SendStream *>self.table(TABLE_SEND)
-        core.nacks = <NackList *>self.table(TABLE_NACKS)
-        core.sent = <SentBlock *>self.table(TABLE_SENT)
-        core.ssrcs = <SsrcEntry *>self.table(TABLE_SSRCS)
-        core.backlog = <Backlog *>self.table(TABLE_BACKLOG)
-        core.history = self.table(TABLE_HISTORY)
-
-    cdef void attach_rings(self, uint64_t freed):
-        cdef uint8_t *queues = self.table(TABLE_QUEUES)
-        cdef uint8_t *events = queues + ring_bytes(COMMAND_BYTES)
-        cdef uint8_t *last = events + ring_bytes(EVENT_BYTES)
-        ring_attach(&self.commands, queues, COMMAND_BYTES, True)
-        ring_attach(&self.core.commands, queues, COMMAND_BYTES, False)
-        ring_attach(&self.core.events, events, EVENT_BYTES, True)
-        ring_attach(&self.events, events, EVENT_BYTES, False)
-        ring_attach(&self.core.freed, last, freed, True)
-        ring_attach(&self.freed, last, freed, False)
-
-    cdef int open_core(self, uint32_t transports, uint32_t send_streams) except -1:
-        cdef Core *core = self.core
-        cdef int kind
-        for kind in (
-            TABLE_SOCKETS, TABLE_TRANSPORTS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_NACKS, TABLE_SENT,
-        ):
-            self.new_list(&self.slots[kind], kind)
-        self.new_list(&core.free_connections, TABLE_CONNECTIONS)
-        self.new_list(&core.free_tuples, TABLE_TUPLES)
-        self.new_list(&core.free_ssrcs, TABLE_SSRCS)
-        self.new_list(&core.free_backlog, TABLE_BACKLOG)
-        core.tuple_mask = power_of_two(4 * transports) - 1
-        core.ufrag_mask = power_of_two(2 * transports) - 1
-        core.ssrc_mask = power_of_two(2 * send_streams) - 1
-        core.tuple_buckets = new_buckets(core.tuple_mask + 1)
-        core.ufrag_buckets = new_buckets(core.ufrag_mask + 1)
-        core.ssrc_buckets = new_buckets(core.ssrc_mask + 1)
-        core.srtp_in = <SrtpContext **>calloc(transports, sizeof(SrtpContext *))
-        core.srtp_out = <SrtpContext **>calloc(transports, sizeof(SrtpContext *))
-        core.heap = <uint32_t *>calloc(transports, sizeof(uint32_t))
-        core.slots = <uint8_t *>calloc(BATCH + NET_RX, SLOT_SIZE)
-        if core.srtp_in == NULL or core.srtp_out == NULL or core.heap == NULL or core.slots == NULL:
-            raise MemoryError()
-        net_rx_init(&core.rx, core.slots + BATCH * SLOT_SIZE)
         core.seed = int.from_bytes(secrets.token_bytes(8), "little")
         core.random = int.from_bytes(secrets.token_bytes(8), "little")
-        core.touched = NONE
         core.unix_offset_ns = net_unix_ns() - net_monotonic_ns()
         self.event_fd = core.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.command_fd = core.command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        import select
         self.epoll = select.epoll()
-        self.epoll_fd = core.epoll_fd = self.epoll.fileno()
-        net_watch(self.epoll_fd, self.command_fd, 0, True, False)
-        return 0
-
-
-
-    cdef int new_list(self, FreeList *free_list, int kind) except -1:
-        if not free_list_init(free_list, self.core.header.tables[kind].capacity):
-            raise MemoryError()
+        core.epoll_fd = self.epoll.fileno()
+        net_watch(core.epoll_fd, self.command_fd, 0, True, False)
         return 0
 
     def run(self):
@@ -241,41 +114,14 @@ cdef class Engine:
         self.post(COMMAND_STOP, 0, 0, b"")
 
     def close(self):
-        cdef Core *core = self.core
-        cdef uint32_t i
-        if core == NULL:
-            return
-        self.collect_freed()
-        for i in range(self.slots[<int>TABLE_TRANSPORTS].fresh):
-            srtp_context_free(core.srtp_in[i])
-            srtp_context_free(core.srtp_out[i])
-        for i in range(self.slots[<int>TABLE_SOCKETS].fresh):
-            if core.sockets[i].head.state != SLOT_FREE and core.sockets[i].fd >= 0:
-                os.close(core.sockets[i].fd)
-        for i in range(core.free_connections.fresh):
-            if core.connections[i].head.state != SLOT_FREE and core.connections[i].fd >= 0:
-                os.close(core.connections[i].fd)
-        self.release()
+        if self.core != NULL:
+            self.collect_freed()
+            memory_close_contents(self.core, &self.door)
+            self.release()
 
     cdef void release(self):
-        cdef Core *core = self.core
-        cdef int kind
-        for kind in range(SLAB_TABLES):
-            free_list_destroy(&self.slots[kind])
-        free_list_destroy(&core.free_connections)
-        free_list_destroy(&core.free_tuples)
-        free_list_destroy(&core.free_ssrcs)
-        free_list_destroy(&core.free_backlog)
-        free(core.tuple_buckets)
-        free(core.ufrag_buckets)
-        free(core.ssrc_buckets)
-        free(core.srtp_in)
-        free(core.srtp_out)
-        free(core.heap)
-        free(core.slots)
-        if core.base != NULL:
-            slab_unmap(core.base, self.slab_bytes)
-        free(core)
+        memory_close(self.core, &self.door)
+        free(self.core)
         self.core = NULL
         if self.epoll is not None:
             self.epoll.close()
@@ -290,16 +136,16 @@ cdef class Engine:
     # ------------------------------------------------------------ slots and handles
 
     cdef Head *head(self, int kind, uint32_t index):
-        return <Head *>(self.table(kind) + self.core.header.tables[kind].stride * index)
+        return <Head *>(table_at(self.core, kind) + self.core.header.tables[kind].stride * index)
 
     cdef uint32_t take(self, int kind, str what) except? 0xFFFFFFFF:
         """A slot, all zero but for its generation."""
-        cdef uint32_t fresh = self.slots[kind].fresh
+        cdef uint32_t fresh = self.door.slots[kind].fresh
         cdef uint32_t index
         cdef uint32_t generation
         cdef Head *head
         self.collect_freed()
-        index = take_slot(&self.slots[kind])
+        index = take_slot(&self.door.slots[kind])
         if index == NONE:
             raise BufferError(f"this core has no room for another {what}")
         head = self.head(kind, index)
@@ -331,15 +177,15 @@ cdef class Engine:
         cdef uint32_t length = 0
         cdef uint64_t value
         while True:
-            data = ring_peek(&self.freed, &kind, &length)
+            data = ring_peek(&self.door.freed, &kind, &length)
             if data == NULL:
                 return
             memcpy(&value, data, 8)
-            ring_consume(&self.freed, length)
+            ring_consume(&self.door.freed, length)
             if kind == FREED_CONTEXT:
                 srtp_context_free(<SrtpContext *>value)
             else:
-                give_slot(&self.slots[kind], <uint32_t>value)
+                give_slot(&self.door.slots[kind], <uint32_t>value)
 
     cdef int post(self, uint32_t code, uint32_t index, uint64_t value, bytes tail) except -1:
         cdef Command command
@@ -353,13 +199,13 @@ cdef class Engine:
         cdef uint8_t *place
         if self.core == NULL:
             raise LookupError("the engine is closed")
-        place = <uint8_t *>ring_reserve(&self.commands, length)
+        place = <uint8_t *>ring_reserve(&self.door.commands, length)
         if place == NULL:
             raise BufferError("the command queue of the media thread is full")
         memcpy(place, command, sizeof(Command))
         memcpy(place + sizeof(Command), <const char *>tail, len(tail))
-        ring_commit(&self.commands, code, length)
-        if ring_publish(&self.commands):
+        ring_commit(&self.door.commands, code, length)
+        if ring_publish(&self.door.commands):
             net_ring_bell(self.command_fd)
         return 0
 
@@ -371,11 +217,11 @@ cdef class Engine:
         net_hear_bell(self.event_fd)
         self.collect_freed()
         while len(found) < limit:
-            data = ring_peek(&self.events, &kind, &length)
+            data = ring_peek(&self.door.events, &kind, &length)
             if data == NULL:
                 return found
             found.append(decode_event(kind, data, length))
-            ring_consume(&self.events, length)
+            ring_consume(&self.door.events, length)
         net_ring_bell(self.event_fd)
         return found
 
@@ -634,7 +480,7 @@ cdef class Engine:
         recv_init(&r.state, type.clock_rate, now_ns)
         recv_init(&r.rtx_state, type.clock_rate, now_ns)
         if nack:
-            r.nacks = take_slot(&self.slots[<int>TABLE_NACKS])
+            r.nacks = take_slot(&self.door.slots[<int>TABLE_NACKS])
             nack_init(&self.core.nacks[r.nacks])
         return index
 
@@ -706,7 +552,7 @@ cdef class Engine:
         return self.handle(TABLE_SEND, index)
 
     cdef void keep_sent(self, SendStream *s, bint video):
-        s.sent = take_slot(&self.slots[<int>TABLE_SENT])
+        s.sent = take_slot(&self.door.slots[<int>TABLE_SENT])
         s.flags |= SF_NACK
         if video:
             sent_init(&s.sent_ring, SENT_VIDEO, SENT_VIDEO_AGE_MS)
@@ -736,13 +582,13 @@ cdef class Engine:
     def slots_used(self):
         self.collect_freed()
         return {
-            "sockets": slots_used(&self.slots[<int>TABLE_SOCKETS]),
-            "transports": slots_used(&self.slots[<int>TABLE_TRANSPORTS]),
-            "producers": slots_used(&self.slots[<int>TABLE_PRODUCERS]),
-            "recvStreams": slots_used(&self.slots[<int>TABLE_RECV]),
-            "sendStreams": slots_used(&self.slots[<int>TABLE_SEND]),
-            "nackLists": slots_used(&self.slots[<int>TABLE_NACKS]),
-            "sentRings": slots_used(&self.slots[<int>TABLE_SENT]),
+            "sockets": slots_used(&self.door.slots[<int>TABLE_SOCKETS]),
+            "transports": slots_used(&self.door.slots[<int>TABLE_TRANSPORTS]),
+            "producers": slots_used(&self.door.slots[<int>TABLE_PRODUCERS]),
+            "recvStreams": slots_used(&self.door.slots[<int>TABLE_RECV]),
+            "sendStreams": slots_used(&self.door.slots[<int>TABLE_SEND]),
+            "nackLists": slots_used(&self.door.slots[<int>TABLE_NACKS]),
+            "sentRings": slots_used(&self.door.slots[<int>TABLE_SENT]),
             "tuples": slots_used(&self.core.free_tuples),
             "connections": slots_used(&self.core.free_connections),
             "ssrcs": slots_used(&self.core.free_ssrcs),

@@ -6,6 +6,16 @@ from sfu_core._core cimport Core
 
 # All records of this tick to all subscribers, consumer by consumer, so that packets of one frame follow each other.
 cdef void forward_tick(Core *core) noexcept nogil
+
+cdef enum:
+    HISTORY_PER_TICK = 524288    # far less than the smallest history: no record is overwritten before it was sent
+
+cdef inline void forward_if_full(Core *core) noexcept nogil:
+    """Forward early when much was read in one tick."""
+    if core.history_head - core.tick_mark > HISTORY_PER_TICK:
+        forward_tick(core)
+        core.tick_mark = core.history_head
+
 # A receiver asks for packets again. How many were sent.
 cdef uint32_t repeat_packets(Core *core, uint32_t send, const uint16_t *seqs, uint32_t count) noexcept nogil
 # A key frame of the stream, throttled unless `forced`.

@@ -4,9 +4,8 @@ No state comes from a request whose MESSAGE-INTEGRITY has not been verified, and
 name is one of ours.
 """
 
-from libc.string cimport memset
 
-from sfu_core._core cimport Ice, Transport, Tuple
+from sfu_core._core cimport Ice, Transport
 from sfu_core._events cimport timer_want
 from sfu_core._net cimport net_ip, net_port
 from sfu_core._output cimport count_drop, output_raw, output_slot

@@ -4,19 +4,19 @@ It blocks when idle. When it is woken more than three times within a millisecond
 packet and sleeps a tick instead: on a virtual machine a wake-up costs as much as dozens of packets.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from sfu_core._bytes cimport load16
 from sfu_core._commands cimport close_connection, run_commands
-from sfu_core._core cimport TCP_IN, Connection, Path, Socket, Transport
+from sfu_core._core cimport TCP_IN, Connection, Path, Socket
 from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next_ns, timer_take
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
-from sfu_core._forward cimport forward_tick, transport_connected
+from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
 from sfu_core._ice cimport ice_data_on, ice_receive
 from sfu_core._net cimport (
-    NET_EVENTS, NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive,
-    net_ring_bell, net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
+    NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive, net_ring_bell,
+    net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
 )
 from sfu_core._output cimport connection_tag, connection_writable, count_drop, output_flush, socket_writable
 from sfu_core._paths cimport tuple_find
@@ -26,7 +26,7 @@ from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, pa
 from sfu_core._slab cimport NONE, SLOT_LIVE, take_slot
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport (
-    DROP_OVERSIZED, DROP_TABLE_FULL, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE,
+    DROP_OVERSIZED, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE,
 )
 
 cdef extern from "<unistd.h>" nogil:
@@ -43,7 +43,6 @@ cdef int64_t TICK_NS = 400000
 cdef int64_t SPIN_NS = 50000
 cdef int64_t MS_NS = 1000000
 cdef int64_t UNVERIFIED_NS = 15000000000
-cdef uint64_t HISTORY_PER_TICK = 524288
 
 
 cdef struct Pace:
@@ -227,9 +226,7 @@ cdef void drain_socket(Core *core, uint32_t index) noexcept nogil:
             else:
                 webrtc_datagram(core, s.group, &path, data, length)
         receive_flush(core)              # the slots are about to be used again
-        if core.history_head - core.tick_mark > HISTORY_PER_TICK:
-            forward_tick(core)
-            core.tick_mark = core.history_head
+        forward_if_full(core)
         if count < NET_RX:
             return
 
@@ -349,6 +346,7 @@ cdef bint take_frames(Core *core, uint32_t index, uint32_t fresh) noexcept nogil
             return True
         at += 2 + length
     receive_flush(core)                  # the buffer is about to move
+    forward_if_full(core)
     memmove(c.incoming, c.incoming + at, c.in_length - at)
     c.in_length -= at
     return True

@@ -21,7 +21,7 @@ from sfu_core._slab cimport NONE, SLOT_LIVE, give_slot, take_slot
 from sfu_core._srtp cimport SRTP_OK, SrtpJob, srtp_protect
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport (
-    DROP_NOT_CONNECTED, DROP_SEND_BACKLOG, DROP_SEND_FAILED, DROP_SRTP_FAILED, SLOT_SIZE, TRANSPORT_DIRECT, same_address,
+    DROP_NOT_CONNECTED, DROP_SEND_BACKLOG, DROP_SEND_FAILED, DROP_SRTP_FAILED, SLOT_SIZE, TRANSPORT_DIRECT,
 )
 
 

@@ -3,11 +3,9 @@
 Three chained hash tables with a secret seed. A hit is always compared in full: a hash is never an identity.
 """
 
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
-from sfu_core._core cimport (
-    MAX_STREAMS_IN, TF_CONNECTED, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, TF_SRTP, Ice, Tuple,
-)
+from sfu_core._core cimport MAX_STREAMS_IN, TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
 from sfu_core._events cimport EVENT_ICE_STATE, EVENT_ICE_TUPLE, event_path, event_value, handle_of
 from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, give_slot, take_slot
 from sfu_core._types cimport (

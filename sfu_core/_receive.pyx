@@ -5,14 +5,14 @@ once, in place; then each is judged in its order. Nothing of a packet is believe
 and no state is made for one that no producer claims.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from sfu_core._bytes cimport load16
 from sfu_core._codecs cimport FrameInfo, codec_inspect
 from sfu_core._core cimport (
-    PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_VIDEO, RX_BATCH, SF_SYNC, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX,
-    TF_RTCP_PATH, TF_SRTP, Incoming, PayloadType, Producer, Record, RecvStream, SsrcEntry, Transport,
+    PF_PACKET_ID, PF_PAUSED, PF_VIDEO, RX_BATCH, SF_SYNC, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH,
+    TF_SRTP, Incoming, PayloadType, Producer, Record, RecvStream, SsrcEntry, Transport,
 )
 from sfu_core._events cimport (
     EVENT_NEW_RTX_STREAM, EVENT_NEW_STREAM, EVENT_ORIENTATION, EVENT_PRODUCER_TRACE, EVENT_RTCP_TUPLE, EVENT_TUPLE,
@@ -26,9 +26,8 @@ from sfu_core._output cimport count_drop
 from sfu_core._paths cimport ssrc_add, ssrc_find, update_connected
 from sfu_core._remb cimport remb_on_packet
 from sfu_core._rtp cimport (
-    EXT_MID, EXT_PACKET_ID, EXT_RID, EXT_RRID, EXT_TWCC, EXT_VIDEO_ORIENTATION, RTP_OK, RTP_TEMPLATE_MAX,
-    RTP_WANT_PACKET_ID, ExtIndex, RtpPacket, rtp_extensions_scan, rtp_parse, rtp_parse_header, rtp_set_packet_id,
-    rtp_write_header,
+    EXT_MID, EXT_RID, EXT_RRID, EXT_TWCC, EXT_VIDEO_ORIENTATION, RTP_OK, RTP_TEMPLATE_MAX, RTP_WANT_PACKET_ID,
+    ExtIndex, RtpPacket, rtp_extensions_scan, rtp_parse, rtp_parse_header, rtp_set_packet_id, rtp_write_header,
 )
 from sfu_core._rtx cimport RTX_OK, rtx_unwrap
 from sfu_core._slab cimport NONE
@@ -42,8 +41,7 @@ from sfu_core._twcc cimport twcc_next_deadline, twcc_on_packet
 from sfu_core._types cimport (
     DROP_DUPLICATE, DROP_NOT_CONNECTED, DROP_PADDING, DROP_PAUSED, DROP_RTP_MALFORMED, DROP_RTX_USELESS, DROP_SEQUENCE,
     DROP_SRTP_AUTH, DROP_SRTP_FAILED, DROP_SRTP_REPLAYED, DROP_UNKNOWN_PAYLOAD_TYPE, DROP_UNKNOWN_SSRC,
-    DROP_UNKNOWN_TUPLE, FEEDBACK_TWCC, NO_ID, SSRC_MEDIA_IN, SSRC_RTX_IN, TRANSPORT_DIRECT, TRANSPORT_WEBRTC, SsrcRole,
-    same_address,
+    DROP_UNKNOWN_TUPLE, FEEDBACK_TWCC, NO_ID, SSRC_MEDIA_IN, SSRC_RTX_IN, TRANSPORT_DIRECT, SsrcRole, same_address,
 )
 
 

@@ -1,0 +1,33 @@
+"""The memory of a core: one slab with all tables and queues, and what is local to the process. Tier 4, control thread."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from sfu_core._core cimport Core
+from sfu_core._ring cimport ring
+from sfu_core._slab cimport FreeList
+
+
+cdef struct Capacities:
+    uint64_t history_bytes
+    uint32_t transports
+    uint32_t producers
+    uint32_t recv_streams
+    uint32_t send_streams
+
+
+cdef struct Door:
+    # The control thread's ends of the queues, and the slots that it hands out.
+    ring commands
+    ring events
+    ring freed
+    FreeList slots[16]
+    uint64_t slab_bytes
+
+
+cdef uint64_t memory_bytes(const Capacities *capacities) noexcept nogil
+# `slab_fd` has memory_bytes(); the core is zero. False: not enough memory (memory_close is still to be called).
+cdef bint memory_open(Core *core, Door *door, const Capacities *capacities, int slab_fd) noexcept nogil
+# Sockets and SRTP contexts that were not closed one by one.
+cdef void memory_close_contents(Core *core, Door *door) noexcept nogil
+cdef void memory_close(Core *core, Door *door) noexcept nogil
+cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil
