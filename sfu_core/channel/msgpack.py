@@ -45,6 +45,8 @@ class _Log(LogFrame, array_like=True, tag=4):
 
 _frames = msgspec.msgpack.Decoder(_Request | _Reply | _Notification | _Log)
 _encoder = msgspec.msgpack.Encoder()
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for wrong input: bytes that are no text and endless nesting have their own errors."""
 
 
 @cache
@@ -55,7 +57,7 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 def _read(kind: Any, body: Any, what: str) -> Any:
     try:
         return _decoder(kind).decode(body)
-    except msgspec.DecodeError as error:
+    except _MALFORMED as error:
         raise ProtocolError(f"body of {what}: {error}") from None
 
 
@@ -89,7 +91,7 @@ class MessagePackCodec:
     def decode(self, payload: bytes) -> Frame:
         try:
             return cast(Frame, _frames.decode(payload))
-        except msgspec.DecodeError as error:
+        except _MALFORMED as error:
             raise ProtocolError(f"malformed frame: {error}") from None
 
     def read_request(self, frame: RequestFrame) -> Request[Any]:

@@ -109,6 +109,8 @@ def pack(*content: Any) -> bytes:
         pack(4, b"bytes"),
         msgspec.msgpack.encode({"id": 1}),
         pack(1, 1, 0, "h", {}) + b"\x00",
+        b"\x95\x01\x01\x00\xa1\xff\x80",  # a handler id that is no UTF-8
+        b"\x95\x01\x01\x00\xa1h" + b"\x91" * 100_000 + b"\x80",
     ],
 )
 def test_malformed_frames_are_refused(content: bytes) -> None:
