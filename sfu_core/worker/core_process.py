@@ -80,7 +80,7 @@ async def serve(
         loop=loop,
         notify=lambda message, handler_id: server.notify(message, handler_id),
         logs=logs,
-        sockets=Sockets(engine, settings.rtc_min_port, settings.rtc_max_port),
+        sockets=Sockets(engine, logs, settings.rtc_min_port, settings.rtc_max_port),
         certificate=certificate,
         dispatch=Dispatch(),
         handshakes=Handshakes(loop),

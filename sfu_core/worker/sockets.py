@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import ListenInfo, TransportProtocol, TransportTuple
 from sfu_core.errors import SfuError
+from sfu_core.worker.logs import Logs
 
 if TYPE_CHECKING:
     from sfu_core._engine import Engine
@@ -60,8 +61,9 @@ class Listener:
 class Sockets:
     """Opens and closes the sockets of one core process, and remembers the ports it took from ranges."""
 
-    def __init__(self, engine: "Engine", min_port: int, max_port: int) -> None:
+    def __init__(self, engine: "Engine", logs: Logs, min_port: int, max_port: int) -> None:
         self._engine = engine
+        self._logs = logs
         self._default_range = (min_port, max_port)
         self._taken: dict[tuple[TransportProtocol, str, int], int] = {}  # by which socket
         self._groups = 0
@@ -88,6 +90,7 @@ class Sockets:
         with bound:
             port = bound.getsockname()[1]
             recv, send = _set_options(bound, info)
+            self._complain_of_small_buffers(info, recv, send)
             handle = self._engine.add_socket(bound.fileno(), int(info.protocol), group)
             bound.detach()
         self._taken.setdefault((info.protocol, ip, port), handle)
@@ -101,6 +104,10 @@ class Sockets:
             key = (listener.protocol, listener.ip, listener.port)
             if self._taken.get(key) == listener.handle:
                 del self._taken[key]
+
+    def _complain_of_small_buffers(self, info: ListenInfo, recv: int, send: int) -> None:
+        if info.protocol is TransportProtocol.UDP and min(recv, send) < WANTED_BUFFER:
+            self._logs.warn("info", f"socket buffers of {recv} and {send} bytes: net.core.[rw]mem_max is small")
 
     def _bind(self, info: ListenInfo) -> tuple[str, socket.socket]:
         ip, address, family = _parse_ip(info.ip)

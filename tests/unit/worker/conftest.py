@@ -22,17 +22,20 @@ from .fake_engine import FakeEngine
 class World:
     """A core process without a process: ask, tell, emit, and see what was said."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, certificate: Callable[[], Certificate]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, certificate: Callable[[], Certificate], engine: Any = None
+    ) -> None:
         self.loop = loop
-        self.engine = FakeEngine()
+        self.engine = engine or FakeEngine()
         self.said: list[tuple[str, m.Notification]] = []
         self.log: list[str] = []
+        logs = Logs(self.log.append, "debug", ["rtp", "rtcp", "dtls", "ice"])
         self.context = Context(
-            engine=self.engine,  # type: ignore[arg-type]
+            engine=self.engine,
             loop=loop,
             notify=lambda message, id: self.said.append((id, message)),
-            logs=Logs(self.log.append, "debug", ["rtp", "rtcp", "dtls", "ice"]),
-            sockets=Sockets(self.engine, 40000, 49999),  # type: ignore[arg-type]
+            logs=logs,
+            sockets=Sockets(self.engine, logs, 40000, 49999),
             certificate=certificate,
             dispatch=Dispatch(),
             handshakes=Handshakes(loop),
@@ -66,6 +69,10 @@ class World:
     def assert_empty(self) -> None:
         """Nothing is left of anything."""
         assert self.engine.is_empty()
+        self.assert_forgotten()
+
+    def assert_forgotten(self) -> None:
+        """No table of the control thread holds anything."""
         assert len(self.context.dispatch) == 0
         assert self.context.registry.items() == []
         assert self.worker.routers == {} and self.worker.servers == {}

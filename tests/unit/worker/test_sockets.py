@@ -11,6 +11,7 @@ import pytest
 from sfu_core.channel.messages import ListenInfo, PortRange, SocketFlags, TransportProtocol
 from sfu_core.errors import SfuError
 from sfu_core.worker import sockets as module
+from sfu_core.worker.logs import Logs
 from sfu_core.worker.sockets import Listener, Sockets
 
 from .fake_engine import FakeEngine
@@ -28,8 +29,13 @@ def engine() -> Iterator[FakeEngine]:
 
 
 @pytest.fixture
-def sockets(engine: FakeEngine) -> Sockets:
-    return Sockets(engine, 40000, 49999)
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def sockets(engine: FakeEngine, lines: list[str]) -> Sockets:
+    return Sockets(engine, Logs(lines.append, "warn", ["info"]), 40000, 49999)  # type: ignore[arg-type]
 
 
 def info(ip: str = "127.0.0.1", protocol: TransportProtocol = UDP, **fields: Any) -> ListenInfo:
@@ -87,7 +93,7 @@ def test_fragmentation_is_off(sockets: Sockets, engine: FakeEngine) -> None:
     assert option(engine, six, socket.IPPROTO_IPV6, module.IPV6_MTU_DISCOVER) == probe
 
 
-def test_buffers_are_asked_for_and_read_back(sockets: Sockets, engine: FakeEngine) -> None:
+def test_buffers_are_asked_for_and_read_back(sockets: Sockets, engine: FakeEngine, lines: list[str]) -> None:
     wanted, small = sockets.open(info(), 1), sockets.open(info(recv_buffer_size=65536), 1)
     assert wanted.recv_buffer == option(engine, wanted, socket.SOL_SOCKET, socket.SO_RCVBUF)
     assert wanted.send_buffer == option(engine, wanted, socket.SOL_SOCKET, socket.SO_SNDBUF)
@@ -95,6 +101,8 @@ def test_buffers_are_asked_for_and_read_back(sockets: Sockets, engine: FakeEngin
         allowed = module.WANTED_BUFFER if os.geteuid() == 0 else int(limit.read())
     assert wanted.recv_buffer >= min(allowed, module.WANTED_BUFFER)
     assert small.recv_buffer == 2 * 65536  # the kernel doubles what is asked for
+    assert len(lines) == (wanted.recv_buffer < module.WANTED_BUFFER) + 1
+    assert str(small.recv_buffer) in lines[-1]
 
 
 @pytest.mark.parametrize("ip", ["", "localhost", "127.1", "1.2.3.4.5", "::g", "[::1]", "::1%nosuch"])
