@@ -162,10 +162,12 @@ class WebRtcTransport(Transport):
         self.ice_state = state
         if state is IceState.DISCONNECTED:
             self.ice_tuple = None
+        self.context.logs.debug("ice", f"transport {self.id}: ICE {state.name.lower()}")
         self.context.notify(WebRtcTransportIceStateChange(ice_state=state), self.id)
         self._may_run_dtls()
 
     def _on_dtls_state(self, state: DtlsState, remote_certificate: str | None) -> None:
+        self.context.logs.debug("dtls", f"transport {self.id}: DTLS {state.name.lower()}")
         change = WebRtcTransportDtlsStateChange(dtls_state=state, remote_cert=remote_certificate)
         self.context.notify(change, self.id)
 
