@@ -80,6 +80,11 @@ class LoadProcess:
         """Counts what arrives until `end_count`."""
         await self._ask("begin_count", polling=polling)
 
+    async def counted(self) -> _load.Received:
+        """What arrived since `begin_count`; it goes on counting."""
+        result: _load.Received = await self._ask("counted")
+        return result
+
     async def end_count(self, *, settle: float = 0.2) -> _load.Received:
         """What arrived since `begin_count`, and in `settle` seconds from now."""
         result: _load.Received = await self._ask("end_count", settle=settle)
@@ -154,6 +159,10 @@ class Child:
     def begin_count(self, polling: bool) -> None:
         self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, 0, polling))
         self._counting.start()
+
+    def counted(self) -> _load.Received:
+        assert self._sink
+        return self._sink.counters()
 
     def end_count(self, settle: float) -> _load.Received:
         assert self._sink and self._counting

@@ -1,0 +1,1 @@
+"""What must not hurt: kill, hang, flood, garbage, slow peers. Against real core processes, through the real API."""

@@ -1,0 +1,96 @@
+"""Processes as a test sees them from outside: what they have open, how large they are, whether they live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sfu_core.channel.process import ProcessSpawner
+from sfu_core.mediasoup import Mediasoup, Worker
+
+from .targets import door_of
+
+TARGETS = f"{__package__}.targets"
+
+
+def mediasoup(function: str = "run", **options: Any) -> Mediasoup:
+    """The API over core processes that run a function of `targets`."""
+    return Mediasoup(ProcessSpawner(target=f"{TARGETS}:{function}", **options))
+
+
+async def create_worker(**settings: Any) -> Worker:
+    """A core process with a door."""
+    return await mediasoup().create_worker(**settings)
+
+
+async def ask(worker: Worker, method: str, *arguments: Any) -> Any:
+    """Through the door of a worker."""
+    reader, writer = await asyncio.open_unix_connection(door_of(worker.pid))
+    try:
+        writer.write(json.dumps([method, arguments]).encode() + b"\n")
+        return json.loads(await reader.readline())
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def drops(worker: Worker) -> dict[str, int]:
+    """What the core has dropped so far, by reason."""
+    stats = await ask(worker, "core_stats")
+    return {name.removeprefix("drop."): count for name, count in stats.items() if name.startswith("drop.")}
+
+
+def is_alive(pid: int) -> bool:
+    """Not gone, and not just waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid: int | None = None) -> set[int]:
+    """Of all threads of a process; this one's by default."""
+    pid = pid or os.getpid()
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found |= {int(child) for child in (task / "children").read_text().split()}
+    return found
+
+
+def descriptors() -> dict[str, str]:
+    """What this process has open."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # the listing's own
+    return found
+
+
+def shared_mappings() -> list[str]:
+    """Shared memory that this process has mapped."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return [line for line in lines if line.split()[1].endswith("s") and "memfd" in line]
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process uses, its share of the page cache included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)
+
+
+async def until(condition: Callable[[], object], seconds: float) -> float:
+    """Waits for it and returns how long that took; TimeoutError says that it did not come true."""
+    begun = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+    return time.monotonic() - begun

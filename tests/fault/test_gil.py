@@ -1,0 +1,49 @@
+"""The media thread runs without Python: what flows goes on flowing while nothing else in its process can run.
+
+One thread of the core process holds the GIL. Whoever asks for it meanwhile stands still until it is let go: the
+control thread does, as its late answer shows. Had the media thread asked once, it would have forwarded no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from .call import Call
+from .processes import ask, create_worker
+
+MILLION = 1_000_000
+
+
+async def test_no_packet_is_lost_while_the_gil_is_held() -> None:
+    """The stream begins before the 10 s and ends after them; what is sent is encrypted."""
+    async with await create_worker() as worker, Call(worker, fan_out=8, suite="AEAD_AES_128_GCM") as call:
+        await call.begin()
+        await asyncio.sleep(0.5)
+        holding = asyncio.create_task(ask(worker, "hold_gil", 10))
+        await asyncio.sleep(1)
+        await worker.dump()
+        answered = time.monotonic()
+        begun, ended = await holding
+        await asyncio.sleep(0.5)
+        count = await call.end()
+    assert ended - begun >= 10
+    assert answered >= ended
+    assert count.complete, count
+
+
+async def test_a_million_packets_without_the_gil() -> None:
+    """Sent, forwarded and counted between taking and letting go of it: acquired 0 times by the media thread."""
+    async with await create_worker() as worker, Call(worker, fan_out=100, rate=1500, burst=10) as call:
+        holding = asyncio.create_task(ask(worker, "hold_gil", 12))
+        await asyncio.sleep(0.5)
+        asking = asyncio.create_task(worker.dump())
+        count = await call.run(7.5)
+        counted = time.monotonic()
+        assert not asking.done()
+        begun, ended = await holding
+        await asking
+    assert ended - begun >= 12
+    assert begun < counted < ended
+    assert count.complete, count
+    assert count.received >= MILLION
