@@ -175,9 +175,10 @@ class Consumer:
 
     def enable_trace_event(self, request: ConsumerEnableTraceEvent) -> None:
         """CONSUMER_ENABLE_TRACE_EVENT: replaces the set."""
-        self._trace = sorted(set(request.events))
+        types = sorted(set(request.events))
         for stream in self.streams:
-            self.context.engine.trace_send_stream(stream.handle, sum(1 << type for type in self._trace))
+            self.context.engine.trace_send_stream(stream.handle, sum(1 << type for type in types))
+        self._trace = types
 
     def scores(self) -> ConsumerScores:
         """Its own, that of the stream that feeds it, and those of all streams of the producer."""
@@ -246,6 +247,6 @@ class Consumer:
 
     def _set_paused(self, paused: bool) -> None:
         if paused != self.paused:
-            self.paused = paused
             for stream in self.streams:
                 self.context.engine.pause_send_stream(stream.handle, paused)
+            self.paused = paused

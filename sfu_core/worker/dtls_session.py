@@ -107,12 +107,14 @@ class DtlsSession:
             self._context.engine.send_datagram(self._transport, datagram)
 
     def _report(self, endpoint: "DtlsEndpoint") -> None:
+        engine, keying = self._context.engine, endpoint.keying
+        if keying is not None:
+            engine.set_srtp(self._transport, keying.suite, keying.local_key, keying.remote_key)
+        elif self.state is DtlsState.CONNECTED:
+            engine.clear_srtp(self._transport)  # the peer has gone: no more media either way
         self.state = endpoint.state
         if self.state is DtlsState.FAILED:
             self._context.logs.warn("dtls", f"DTLS failed: {endpoint.reason}")
-        if endpoint.keying is not None:
-            keying = endpoint.keying
-            self._context.engine.set_srtp(self._transport, keying.suite, keying.local_key, keying.remote_key)
         self._on_state(self.state, endpoint.remote_certificate)
 
     def _set_timer(self, endpoint: "DtlsEndpoint") -> None:

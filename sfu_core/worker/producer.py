@@ -138,8 +138,9 @@ class Producer:
 
     def enable_trace_event(self, request: ProducerEnableTraceEvent) -> None:
         """PRODUCER_ENABLE_TRACE_EVENT: replaces the set."""
-        self._trace = sorted(set(request.events))
-        self.context.engine.trace_producer(self.handle, sum(1 << type for type in self._trace))
+        types = sorted(set(request.events))
+        self.context.engine.trace_producer(self.handle, sum(1 << type for type in types))
+        self._trace = types
 
     def send(self, message: ProducerSend) -> None:
         """PRODUCER_SEND: an RTP packet from the application, on a direct transport only."""
@@ -189,8 +190,8 @@ class Producer:
     def _set_paused(self, paused: bool) -> None:
         if paused == self.paused:
             return
-        self.paused = paused
         self.context.engine.pause_producer(self.handle, paused)
+        self.paused = paused
         for consumer in self.consumers.values():
             consumer.on_producer_paused(paused)
 

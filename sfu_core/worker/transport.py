@@ -235,8 +235,8 @@ class Transport(ABC):
         known = extension_ids(parameters.header_extensions)
         learned = {kind: known[kind] for kind in _OWN_KINDS.values() if kind in known}
         if not learned.items() <= self._extensions.items():
+            self.context.engine.set_recv_extensions(self.handle, self._extensions | learned)
             self._extensions |= learned
-            self.context.engine.set_recv_extensions(self.handle, self._extensions)
 
     def _check_ssrcs(self, parameters: RtpParameters) -> None:
         used = {stream.ssrc for consumer in self.consumers.values() for stream in consumer.streams}

@@ -106,6 +106,9 @@ class FakeEngine:
     def set_srtp(self, transport: int, suite: int, local_key: bytes, remote_key: bytes) -> None:
         self._get("transport", transport).update(keys=(suite, local_key, remote_key))
 
+    def clear_srtp(self, transport: int) -> None:
+        self._get("transport", transport).update(keys=None)
+
     def set_recv_extensions(self, transport: int, extensions: dict[int, int]) -> None:
         self._get("transport", transport).update(extensions=dict(extensions))
 

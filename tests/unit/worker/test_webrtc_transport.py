@@ -243,6 +243,7 @@ def test_goodbye_of_the_peer_and_ours(world: World) -> None:
     peer.endpoint.close()
     peer.shake()
     assert dtls_states(world) == [m.DtlsState.CLOSED]
+    assert entry(world)["keys"] is None  # no media without DTLS
 
 
 def test_closing_says_goodbye_without_news(world: World) -> None:
