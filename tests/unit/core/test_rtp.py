@@ -206,8 +206,8 @@ def test_scan_maps_ids_to_kinds() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "lengths"),
-    [*((kind, {*range(1, 17)}) for kind in (1, 2, 3)), (4, {3}), (5, {2}), (6, {1}), (7, {*range(3, 17)}), (8, {1}), (9, {3}),
-     (10, {8, 16}), (11, {3}), (12, {4}), (15, set())],
+    [*((kind, {*range(1, 17)}) for kind in (1, 2, 3)), (4, {3}), (5, {2}), (6, {1}), (7, {*range(3, 17)}),
+     (8, {1}), (9, {3}), (10, {8, 16}), (11, {3}), (12, {4}), (15, set())],
 )  # fmt: skip
 def test_scan_takes_only_the_lengths_of_the_kind(kind: int, lengths: set[int]) -> None:
     table = bytearray(256)
