@@ -29,6 +29,7 @@ cdef enum CommandCode:
     COMMAND_KEY_FRAME = 20
     COMMAND_TRACE_SEND = 21      # value
     COMMAND_CLOSE_SEND = 22
+    COMMAND_CLEAR_SRTP = 23
 
 
 cdef struct Command:

@@ -91,6 +91,8 @@ cdef void run_transport_command(
         connect_plain(core, index, command)
     elif kind == COMMAND_SET_SRTP:
         set_srtp(core, index, <const Keying *>tail)
+    elif kind == COMMAND_CLEAR_SRTP:
+        clear_srtp(core, index)
     elif kind == COMMAND_SET_EXTENSIONS:
         memcpy(core.transports[index].extension_kinds, tail, 256)
     elif kind == COMMAND_DATAGRAM:
@@ -233,6 +235,14 @@ cdef void set_srtp(Core *core, uint32_t index, const Keying *keying) noexcept no
     t.flags |= TF_KEYED
     if update_connected(core, index):
         transport_connected(core, index)
+
+
+cdef void clear_srtp(Core *core, uint32_t index) noexcept nogil:
+    """The DTLS association has ended: nothing goes out any more and nothing is accepted."""
+    settle(core)
+    core.transports[index].flags &= ~<uint32_t>TF_KEYED
+    update_connected(core, index)
+    give_back_contexts(core, index)
 
 
 cdef void send_datagram(Core *core, uint32_t index, const uint8_t *data, uint32_t length) noexcept nogil:

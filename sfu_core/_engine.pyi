@@ -1,6 +1,7 @@
 """The door between the control thread and the media thread of a core process.
 
-All methods are called on the control thread, never block and post at most one command; `run` alone is the
+All methods are called on the control thread, never block and post at most one command; when the queue has no
+room they raise `BufferError` and change nothing, but closing always succeeds; `run` alone is the
 media thread's body. Handles are 64-bit integers (generation << 32 | index): a handle of an object that has
 been closed is recognised and raises `LookupError`. Times are milliseconds unless the name says otherwise.
 """
@@ -132,6 +133,9 @@ class Engine:
     def set_srtp(self, transport: int, suite: int, local_key: bytes, remote_key: bytes) -> None:
         """Keys are master key + salt; suites as mediasoup's enum (0 GCM-256, 1 GCM-128, 2 CM-80, 3 CM-32)."""
 
+    def clear_srtp(self, transport: int) -> None:
+        """The keys are void: nothing goes out any more and nothing is accepted (DTLS failed or closed)."""
+
     def set_recv_extensions(self, transport: int, extensions: dict[int, int]) -> None:
         """kind (mediasoup's uri enum + 1) -> id: how mid, rid and rrid are found before a producer is known."""
 
@@ -169,7 +173,9 @@ class Engine:
     ) -> tuple[int, list[int]]:
         """The producer and one receive stream per encoding."""
 
-    def pause_producer(self, producer: int, paused: bool) -> None: ...
+    def pause_producer(self, producer: int, paused: bool) -> None:
+        """Stops what it sends to all consumers; on resume a key frame is forced and consumers start anew."""
+
     def inject_rtp(self, producer: int, data: bytes) -> None: ...
     def trace_producer(self, producer: int, mask: int) -> None:
         """Bits: 1 << mediasoup's PRODUCER trace enum (KEYFRAME 0, FIR 1, NACK 2, PLI 3, RTP 4, SR 5)."""

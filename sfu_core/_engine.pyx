@@ -1,48 +1,36 @@
 """The door between the control thread and the media thread of a core process (documented in the .pyi)."""
 
-import os
 import secrets
-import select
 import socket as sockets
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from sfu_core._codecs cimport CODEC_VP8
 from sfu_core._commands cimport (
     COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SOCKET, COMMAND_ADD_TRANSPORT, COMMAND_CLOSE_PRODUCER,
-    COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_DATAGRAM,
-    COMMAND_KEY_FRAME, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP,
-    COMMAND_SET_BITRATE, COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_STOP, COMMAND_TRACE_PRODUCER,
+    COMMAND_CLEAR_SRTP, COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT,
+    COMMAND_DATAGRAM, COMMAND_KEY_FRAME, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP,
+    COMMAND_RTP, COMMAND_SET_BITRATE, COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER,
     COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
 from sfu_core._core cimport (
     MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME, SF_IGNORE_DTX,
     SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS,
-    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, Core,
-    PayloadType, Producer, RecvStream, SendStream, Socket, Transport,
+    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, PayloadType,
+    Producer, RecvStream, SendStream, Socket, Transport,
 )
-from sfu_core._engine_read cimport (
-    core_stats, decode_event, recv_stream_stats, send_stream_stats, transport_stats, transport_tuples,
-)
-from sfu_core._events cimport FREED_CONTEXT
-from sfu_core._loop cimport loop_run, loop_step
-from sfu_core._memory cimport Capacities, Door, memory_bytes, memory_close, memory_close_contents, memory_open, table_at
+from sfu_core._door cimport Door
+from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
-from sfu_core._net cimport (
-    net_hear_bell, net_local, net_make_address, net_monotonic_ns, net_ring_bell, net_unix_ns, net_watch,
-)
-from sfu_core._ring cimport ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve
+from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
 from sfu_core._rtp cimport EXT_ABS_SEND_TIME, EXT_KINDS, EXT_MID, EXT_TWCC, RTP_MID_MAX
 from sfu_core._rtx cimport (
     SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init,
 )
-from sfu_core._slab cimport NONE, SLOT_BUILDING, Head, give_slot, slots_used, take_slot
-from sfu_core._srtp cimport (
-    SrtpContext, SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set,
-)
+from sfu_core._slab cimport NONE, give_slot, take_slot
+from sfu_core._srtp cimport SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set
 from sfu_core._stream cimport meter_init, recv_init, send_init
 from sfu_core._types cimport (
     MAX_RID, NO_ID, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
@@ -58,173 +46,7 @@ cdef bytes text_of(str value, str name, size_t limit):
     return data
 
 
-cdef class Engine:
-    cdef Core *core
-    cdef Door door
-    cdef bint low_latency
-    cdef readonly int event_fd
-    cdef readonly int slab_fd
-    cdef int command_fd
-    cdef object epoll
-
-    def __cinit__(
-        self, *, uint64_t history_bytes=67108864, uint32_t transports=4096, uint32_t producers=4096,
-        uint32_t recv_streams=8192, uint32_t send_streams=32768, str latency="normal",
-    ):
-        if latency not in ("normal", "low"):
-            raise TypeError("latency must be 'normal' or 'low'")
-        cdef Capacities capacities
-        self.low_latency = latency == "low"
-        self.event_fd = self.command_fd = self.slab_fd = -1
-        self.core = <Core *>calloc(1, sizeof(Core))
-        if self.core == NULL:
-            raise MemoryError()
-        capacities.history_bytes = history_bytes
-        capacities.transports = transports
-        capacities.producers = producers
-        capacities.recv_streams = recv_streams
-        capacities.send_streams = send_streams
-        self.slab_fd = os.memfd_create("sfu-core", os.MFD_CLOEXEC)
-        os.ftruncate(self.slab_fd, memory_bytes(&capacities))
-        if not memory_open(self.core, &self.door, &capacities, self.slab_fd):
-            raise MemoryError("the media slab could not be mapped")
-        self.open_descriptors()
-
-    cdef int open_descriptors(self) except -1:
-        cdef Core *core = self.core
-        core.seed = int.from_bytes(secrets.token_bytes(8), "little")
-        core.random = int.from_bytes(secrets.token_bytes(8), "little")
-        core.unix_offset_ns = net_unix_ns() - net_monotonic_ns()
-        self.event_fd = core.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.command_fd = core.command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.epoll = select.epoll()
-        core.epoll_fd = self.epoll.fileno()
-        net_watch(core.epoll_fd, self.command_fd, 0, True, False)
-        return 0
-
-    def run(self):
-        with nogil:
-            loop_run(self.core, self.low_latency)
-
-    def step(self, int64_t now_ns):
-        with nogil:
-            loop_step(self.core, now_ns)
-
-    def stop(self):
-        self.post(COMMAND_STOP, 0, 0, b"")
-
-    def close(self):
-        if self.core != NULL:
-            self.collect_freed()
-            memory_close_contents(self.core, &self.door)
-            self.release()
-
-    cdef void release(self):
-        memory_close(self.core, &self.door)
-        free(self.core)
-        self.core = NULL
-        if self.epoll is not None:
-            self.epoll.close()
-        for fd in (self.event_fd, self.command_fd, self.slab_fd):
-            if fd >= 0:
-                os.close(fd)
-
-    def __dealloc__(self):
-        if self.core != NULL:
-            self.release()
-
-    # ------------------------------------------------------------ slots and handles
-
-    cdef Head *head(self, int kind, uint32_t index):
-        return <Head *>(table_at(self.core, kind) + self.core.header.tables[kind].stride * index)
-
-    cdef uint32_t take(self, int kind, str what) except? 0xFFFFFFFF:
-        """A slot, all zero but for its generation."""
-        cdef uint32_t fresh = self.door.slots[kind].fresh
-        cdef uint32_t index
-        cdef uint32_t generation
-        cdef Head *head
-        self.collect_freed()
-        index = take_slot(&self.door.slots[kind])
-        if index == NONE:
-            raise BufferError(f"this core has no room for another {what}")
-        head = self.head(kind, index)
-        generation = head.generation
-        if index < fresh:
-            memset(head, 0, self.core.header.tables[kind].stride)
-        head.generation = generation or 1
-        head.state = SLOT_BUILDING
-        return index
-
-    cdef uint64_t handle(self, int kind, uint32_t index):
-        return (<uint64_t>self.head(kind, index).generation << 32) | index
-
-    cdef uint32_t find(self, int kind, uint64_t handle, str what) except? 0xFFFFFFFF:
-        cdef uint32_t index = <uint32_t>handle
-        if self.core == NULL:
-            raise LookupError("the engine is closed")
-        if index >= self.core.header.tables[kind].capacity or self.head(kind, index).generation != handle >> 32:
-            raise LookupError(f"no {what} with handle {handle:#x}")
-        return index
-
-    cdef void retire(self, int kind, uint32_t index):
-        """From now on no handle leads here; the slot is free when the media thread has said so."""
-        self.head(kind, index).generation += 1
-
-    cdef void collect_freed(self):
-        cdef const uint8_t *data
-        cdef uint32_t kind = 0
-        cdef uint32_t length = 0
-        cdef uint64_t value
-        while True:
-            data = ring_peek(&self.door.freed, &kind, &length)
-            if data == NULL:
-                return
-            memcpy(&value, data, 8)
-            ring_consume(&self.door.freed, length)
-            if kind == FREED_CONTEXT:
-                srtp_context_free(<SrtpContext *>value)
-            else:
-                give_slot(&self.door.slots[kind], <uint32_t>value)
-
-    cdef int post(self, uint32_t code, uint32_t index, uint64_t value, bytes tail) except -1:
-        cdef Command command
-        memset(&command, 0, sizeof(command))
-        command.index = index
-        command.value = value
-        return self.post_command(code, &command, tail)
-
-    cdef int post_command(self, uint32_t code, const Command *command, bytes tail) except -1:
-        cdef uint32_t length = <uint32_t>(sizeof(Command) + len(tail))
-        cdef uint8_t *place
-        if self.core == NULL:
-            raise LookupError("the engine is closed")
-        place = <uint8_t *>ring_reserve(&self.door.commands, length)
-        if place == NULL:
-            raise BufferError("the command queue of the media thread is full")
-        memcpy(place, command, sizeof(Command))
-        memcpy(place + sizeof(Command), <const char *>tail, len(tail))
-        ring_commit(&self.door.commands, code, length)
-        if ring_publish(&self.door.commands):
-            net_ring_bell(self.command_fd)
-        return 0
-
-    def poll(self, uint32_t limit=512):
-        cdef list found = []
-        cdef const uint8_t *data
-        cdef uint32_t kind = 0
-        cdef uint32_t length = 0
-        net_hear_bell(self.event_fd)
-        self.collect_freed()
-        while len(found) < limit:
-            data = ring_peek(&self.door.events, &kind, &length)
-            if data == NULL:
-                return found
-            found.append(decode_event(kind, data, length))
-            ring_consume(&self.door.events, length)
-        net_ring_bell(self.event_fd)
-        return found
-
+cdef class Engine(Door):
     # ------------------------------------------------------------ sockets
 
     def add_socket(self, int fd, uint32_t protocol, uint32_t group):
@@ -236,13 +58,13 @@ cdef class Engine:
         s.owner = NONE
         s.backlog_first = NONE
         s.local.length = net_local(fd, s.local.bytes)
-        self.post(COMMAND_ADD_SOCKET, index, 0, b"")
+        self.post_new(COMMAND_ADD_SOCKET, TABLE_SOCKETS, index)
         return self.handle(TABLE_SOCKETS, index)
 
     def close_socket(self, uint64_t socket):
         cdef uint32_t index = self.find(TABLE_SOCKETS, socket, "socket")
         self.retire(TABLE_SOCKETS, index)
-        self.post(COMMAND_CLOSE_SOCKET, index, 0, b"")
+        self.post_close(COMMAND_CLOSE_SOCKET, index)
 
     def socket_stats(self, uint64_t socket):
         cdef Socket *s = &self.core.sockets[self.find(TABLE_SOCKETS, socket, "socket")]
@@ -273,10 +95,10 @@ cdef class Engine:
         return index
 
     def add_webrtc_transport(self, uint32_t group, str ufrag, str password, uint32_t consent_timeout_ms):
-        cdef uint32_t index = self.new_transport(TRANSPORT_WEBRTC)
-        cdef Transport *t = &self.core.transports[index]
         cdef bytes name = text_of(ufrag, "ufrag", 32)
         cdef bytes word = text_of(password, "password", 32)
+        cdef uint32_t index = self.new_transport(TRANSPORT_WEBRTC)
+        cdef Transport *t = &self.core.transports[index]
         t.group = group
         t.flags |= TF_SRTP
         memcpy(t.ice.ufrag, <const char *>name, len(name))
@@ -284,7 +106,7 @@ cdef class Engine:
         t.ice.ufrag_length = <uint8_t>len(name)
         t.ice.password_length = <uint8_t>len(word)
         t.ice.consent_timeout_ns = <int64_t>consent_timeout_ms * 1000000
-        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        self.post_new(COMMAND_ADD_TRANSPORT, TABLE_TRANSPORTS, index)
         return self.handle(TABLE_TRANSPORTS, index)
 
     def restart_ice(self, uint64_t transport, str ufrag, str password):
@@ -300,22 +122,24 @@ cdef class Engine:
         self.post(COMMAND_RESTART_ICE, index, 0, (<const char *>&names)[:sizeof(names)])
 
     def add_plain_transport(self, uint64_t socket, uint64_t rtcp_socket, *, bint comedia, bint srtp, bint pipe):
+        cdef uint32_t own = self.find(TABLE_SOCKETS, socket, "socket")
+        cdef uint32_t second = self.find(TABLE_SOCKETS, rtcp_socket, "rtcp socket") if rtcp_socket else NONE
         cdef uint32_t index = self.new_transport(TRANSPORT_PIPE if pipe else TRANSPORT_PLAIN)
         cdef Transport *t = &self.core.transports[index]
-        t.socket = self.find(TABLE_SOCKETS, socket, "socket")
+        t.socket = own
+        t.rtcp_socket = second
         if rtcp_socket:
-            t.rtcp_socket = self.find(TABLE_SOCKETS, rtcp_socket, "rtcp socket")
             t.flags &= ~<uint32_t>TF_RTCP_MUX
         if comedia:
             t.flags |= TF_COMEDIA
         if srtp:
             t.flags |= TF_SRTP
-        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        self.post_new(COMMAND_ADD_TRANSPORT, TABLE_TRANSPORTS, index)
         return self.handle(TABLE_TRANSPORTS, index)
 
     def add_direct_transport(self):
         cdef uint32_t index = self.new_transport(TRANSPORT_DIRECT)
-        self.post(COMMAND_ADD_TRANSPORT, index, 0, b"")
+        self.post_new(COMMAND_ADD_TRANSPORT, TABLE_TRANSPORTS, index)
         return self.handle(TABLE_TRANSPORTS, index)
 
     def connect_plain(self, uint64_t transport, str ip, uint16_t port, uint16_t rtcp_port):
@@ -353,6 +177,9 @@ cdef class Engine:
             srtp_context_free(keying.outgoing)
             raise ValueError("SRTP contexts could not be made of these keys")
         self.post(COMMAND_SET_SRTP, index, 0, (<const char *>&keying)[:sizeof(keying)])
+
+    def clear_srtp(self, uint64_t transport):
+        self.post(COMMAND_CLEAR_SRTP, self.find(TABLE_TRANSPORTS, transport, "transport"), 0, b"")
 
     cdef int fill_keys(self, SrtpKeys *keys, uint32_t suite, bytes material) except -1:
         if suite not in SUITES:
@@ -395,7 +222,7 @@ cdef class Engine:
     def close_transport(self, uint64_t transport):
         cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
         self.retire(TABLE_TRANSPORTS, index)
-        self.post(COMMAND_CLOSE_TRANSPORT, index, 0, b"")
+        self.post_close(COMMAND_CLOSE_TRANSPORT, index)
 
     def transport_stats(self, uint64_t transport):
         return transport_stats(self.core, self.find(TABLE_TRANSPORTS, transport, "transport"), net_monotonic_ns())
@@ -411,9 +238,9 @@ cdef class Engine:
         bint packet_id,
     ):
         cdef uint32_t owner = self.find(TABLE_TRANSPORTS, transport, "transport")
+        cdef bytes name = text_of(mid, "mid", MAX_RID)
         cdef uint32_t index = self.take(TABLE_PRODUCERS, "producer")
         cdef Producer *p = &self.core.producers[index]
-        cdef bytes name = text_of(mid, "mid", MAX_RID)
         cdef list streams = []
         cdef uint32_t *link = &p.first_stream
         cdef uint32_t stream
@@ -434,7 +261,11 @@ cdef class Engine:
             link = &self.core.recv[stream].next_in_producer
             streams.append(self.handle(TABLE_RECV, stream))
         link[0] = NONE
-        self.post(COMMAND_ADD_PRODUCER, index, 0, b"")
+        try:
+            self.post_new(COMMAND_ADD_PRODUCER, TABLE_PRODUCERS, index)
+        except BufferError:
+            self.drop_recv_streams(p.first_stream)
+            raise
         return self.handle(TABLE_PRODUCERS, index), streams
 
     cdef int fill_codecs(self, Producer *p, codecs) except -1:
@@ -480,9 +311,18 @@ cdef class Engine:
         recv_init(&r.state, type.clock_rate, now_ns)
         recv_init(&r.rtx_state, type.clock_rate, now_ns)
         if nack:
-            r.nacks = take_slot(&self.door.slots[<int>TABLE_NACKS])
+            r.nacks = take_slot(&self.ends.slots[<int>TABLE_NACKS])
             nack_init(&self.core.nacks[r.nacks])
         return index
+
+    cdef void drop_recv_streams(self, uint32_t stream):
+        cdef RecvStream *r
+        while stream != NONE:
+            r = &self.core.recv[stream]
+            if r.nacks != NONE:
+                give_slot(&self.ends.slots[<int>TABLE_NACKS], r.nacks)
+            self.drop_slot(TABLE_RECV, stream)
+            stream = r.next_in_producer
 
     def pause_producer(self, uint64_t producer, bint paused):
         self.post(COMMAND_PAUSE_PRODUCER, self.find(TABLE_PRODUCERS, producer, "producer"), paused, b"")
@@ -500,7 +340,7 @@ cdef class Engine:
             self.retire(TABLE_RECV, stream)
             stream = self.core.recv[stream].next_in_producer
         self.retire(TABLE_PRODUCERS, index)
-        self.post(COMMAND_CLOSE_PRODUCER, index, 0, b"")
+        self.post_close(COMMAND_CLOSE_PRODUCER, index)
 
     def recv_stream_stats(self, uint64_t stream):
         return recv_stream_stats(self.core, self.find(TABLE_RECV, stream, "receive stream"), net_monotonic_ns())
@@ -514,12 +354,12 @@ cdef class Engine:
         cdef uint32_t owner = self.find(TABLE_TRANSPORTS, transport, "transport")
         cdef uint32_t source = self.find(TABLE_RECV, recv_stream, "receive stream")
         cdef RecvStream *r = &self.core.recv[source]
-        cdef uint32_t index = self.take(TABLE_SEND, "send stream")
-        cdef SendStream *s = &self.core.send[index]
         cdef int64_t now_ns = net_monotonic_ns()
         cdef bint video = r.codec >= CODEC_VP8
         cdef bytes name = text_of(mid, "mid", 255)
         cdef bytes canonical = text_of(cname, "cname", 255)
+        cdef uint32_t index = self.take(TABLE_SEND, "send stream")
+        cdef SendStream *s = &self.core.send[index]
         s.transport = owner
         s.recv = source
         s.ssrc = ssrc
@@ -548,11 +388,16 @@ cdef class Engine:
         send_init(&s.rtx_state, r.clock_rate, now_ns)
         if nack:
             self.keep_sent(s, video)
-        self.post(COMMAND_ADD_SEND, index, 0, b"")
+        try:
+            self.post_new(COMMAND_ADD_SEND, TABLE_SEND, index)
+        except BufferError:
+            if s.sent != NONE:
+                give_slot(&self.ends.slots[<int>TABLE_SENT], s.sent)
+            raise
         return self.handle(TABLE_SEND, index)
 
     cdef void keep_sent(self, SendStream *s, bint video):
-        s.sent = take_slot(&self.door.slots[<int>TABLE_SENT])
+        s.sent = take_slot(&self.ends.slots[<int>TABLE_SENT])
         s.flags |= SF_NACK
         if video:
             sent_init(&s.sent_ring, SENT_VIDEO, SENT_VIDEO_AGE_MS)
@@ -571,26 +416,7 @@ cdef class Engine:
     def close_send_stream(self, uint64_t stream):
         cdef uint32_t index = self.find(TABLE_SEND, stream, "send stream")
         self.retire(TABLE_SEND, index)
-        self.post(COMMAND_CLOSE_SEND, index, 0, b"")
+        self.post_close(COMMAND_CLOSE_SEND, index)
 
     def send_stream_stats(self, uint64_t stream):
         return send_stream_stats(self.core, self.find(TABLE_SEND, stream, "send stream"), net_monotonic_ns())
-
-    def core_stats(self):
-        return core_stats(self.core)
-
-    def slots_used(self):
-        self.collect_freed()
-        return {
-            "sockets": slots_used(&self.door.slots[<int>TABLE_SOCKETS]),
-            "transports": slots_used(&self.door.slots[<int>TABLE_TRANSPORTS]),
-            "producers": slots_used(&self.door.slots[<int>TABLE_PRODUCERS]),
-            "recvStreams": slots_used(&self.door.slots[<int>TABLE_RECV]),
-            "sendStreams": slots_used(&self.door.slots[<int>TABLE_SEND]),
-            "nackLists": slots_used(&self.door.slots[<int>TABLE_NACKS]),
-            "sentRings": slots_used(&self.door.slots[<int>TABLE_SENT]),
-            "tuples": slots_used(&self.core.free_tuples),
-            "connections": slots_used(&self.core.free_connections),
-            "ssrcs": slots_used(&self.core.free_ssrcs),
-            "backlog": slots_used(&self.core.free_backlog),
-        }

@@ -15,7 +15,7 @@ cdef struct Capacities:
     uint32_t send_streams
 
 
-cdef struct Door:
+cdef struct Ends:
     # The control thread's ends of the queues, and the slots that it hands out.
     ring commands
     ring events
@@ -26,8 +26,8 @@ cdef struct Door:
 
 cdef uint64_t memory_bytes(const Capacities *capacities) noexcept nogil
 # `slab_fd` has memory_bytes(); the core is zero. False: not enough memory (memory_close is still to be called).
-cdef bint memory_open(Core *core, Door *door, const Capacities *capacities, int slab_fd) noexcept nogil
+cdef bint memory_open(Core *core, Ends *ends, const Capacities *capacities, int slab_fd) noexcept nogil
 # Sockets and SRTP contexts that were not closed one by one.
-cdef void memory_close_contents(Core *core, Door *door) noexcept nogil
-cdef void memory_close(Core *core, Door *door) noexcept nogil
+cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil
+cdef void memory_close(Core *core, Ends *ends) noexcept nogil
 cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil

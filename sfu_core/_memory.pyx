@@ -81,7 +81,7 @@ cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil:
     return core.base + core.header.tables[kind].offset
 
 
-cdef bint memory_open(Core *core, Door *door, const Capacities *capacities, int slab_fd) noexcept nogil:
+cdef bint memory_open(Core *core, Ends *ends, const Capacities *capacities, int slab_fd) noexcept nogil:
     cdef SlabHeader plan
     memset(&plan, 0, sizeof(plan))
     plan.magic = SLAB_MAGIC
@@ -91,13 +91,13 @@ cdef bint memory_open(Core *core, Door *door, const Capacities *capacities, int 
     core.base = <uint8_t *>slab_map(slab_fd, plan.bytes)
     if core.base == NULL:
         return False
-    door.slab_bytes = plan.bytes
+    ends.slab_bytes = plan.bytes
     core.header = <SlabHeader *>core.base
     core.header[0] = plan
     core.history_size = history_bytes(capacities)
     name_tables(core)
-    attach_rings(core, door, freed_bytes(capacities))
-    return open_free_lists(core, door) and open_local(core, capacities)
+    attach_rings(core, ends, freed_bytes(capacities))
+    return open_free_lists(core, ends) and open_local(core, capacities)
 
 
 cdef void name_tables(Core *core) noexcept nogil:
@@ -116,24 +116,24 @@ cdef void name_tables(Core *core) noexcept nogil:
     core.history = table_at(core, TABLE_HISTORY)
 
 
-cdef void attach_rings(Core *core, Door *door, uint64_t freed) noexcept nogil:
+cdef void attach_rings(Core *core, Ends *ends, uint64_t freed) noexcept nogil:
     cdef uint8_t *commands = table_at(core, TABLE_QUEUES)
     cdef uint8_t *events = commands + ring_bytes(COMMAND_BYTES)
     cdef uint8_t *last = events + ring_bytes(EVENT_BYTES)
-    ring_attach(&door.commands, commands, COMMAND_BYTES, True)
+    ring_attach(&ends.commands, commands, COMMAND_BYTES, True)
     ring_attach(&core.commands, commands, COMMAND_BYTES, False)
     ring_attach(&core.events, events, EVENT_BYTES, True)
-    ring_attach(&door.events, events, EVENT_BYTES, False)
+    ring_attach(&ends.events, events, EVENT_BYTES, False)
     ring_attach(&core.freed, last, freed, True)
-    ring_attach(&door.freed, last, freed, False)
+    ring_attach(&ends.freed, last, freed, False)
 
 
-cdef bint open_free_lists(Core *core, Door *door) noexcept nogil:
+cdef bint open_free_lists(Core *core, Ends *ends) noexcept nogil:
     cdef uint32_t kind
     for kind in range(SLAB_TABLES):
         if kind in (
             TABLE_SOCKETS, TABLE_TRANSPORTS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_NACKS, TABLE_SENT,
-        ) and not free_list_init(&door.slots[kind], core.header.tables[kind].capacity):
+        ) and not free_list_init(&ends.slots[kind], core.header.tables[kind].capacity):
             return False
     return (
         free_list_init(&core.free_connections, core.header.tables[<int>TABLE_CONNECTIONS].capacity)
@@ -168,12 +168,12 @@ cdef bint open_local(Core *core, const Capacities *c) noexcept nogil:
     return core.srtp_in != NULL and core.srtp_out != NULL and core.heap != NULL
 
 
-cdef void memory_close_contents(Core *core, Door *door) noexcept nogil:
+cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil:
     cdef uint32_t i
-    for i in range(door.slots[<int>TABLE_TRANSPORTS].fresh):
+    for i in range(ends.slots[<int>TABLE_TRANSPORTS].fresh):
         srtp_context_free(core.srtp_in[i])
         srtp_context_free(core.srtp_out[i])
-    for i in range(door.slots[<int>TABLE_SOCKETS].fresh):
+    for i in range(ends.slots[<int>TABLE_SOCKETS].fresh):
         if core.sockets[i].head.state != SLOT_FREE and core.sockets[i].fd >= 0:
             close(core.sockets[i].fd)
     for i in range(core.free_connections.fresh):
@@ -181,10 +181,10 @@ cdef void memory_close_contents(Core *core, Door *door) noexcept nogil:
             close(core.connections[i].fd)
 
 
-cdef void memory_close(Core *core, Door *door) noexcept nogil:
+cdef void memory_close(Core *core, Ends *ends) noexcept nogil:
     cdef uint32_t kind
     for kind in range(SLAB_TABLES):
-        free_list_destroy(&door.slots[kind])
+        free_list_destroy(&ends.slots[kind])
     free_list_destroy(&core.free_connections)
     free_list_destroy(&core.free_tuples)
     free_list_destroy(&core.free_ssrcs)
@@ -197,4 +197,4 @@ cdef void memory_close(Core *core, Door *door) noexcept nogil:
     free(core.heap)
     free(core.slots)
     if core.base != NULL:
-        slab_unmap(core.base, door.slab_bytes)
+        slab_unmap(core.base, ends.slab_bytes)
