@@ -20,7 +20,7 @@ from sfu_core.worker.dispatch import Dispatch
 from sfu_core.worker.executor import Executor
 from sfu_core.worker.handshakes import Handshakes
 from sfu_core.worker.logs import Logs
-from sfu_core.worker.settings import check
+from sfu_core.worker.settings import EngineSettings
 from sfu_core.worker.sockets import Sockets
 from sfu_core.worker.worker import Worker
 
@@ -62,6 +62,7 @@ async def serve(
     engine: "Engine",
     sock: socket.socket,
     settings: WorkerSettings,
+    own_settings: EngineSettings,
     certificate: Callable[[], "Certificate"],
 ) -> None:
     """Answer the channel until it closes, the worker is told to, or a signal asks for it; then close everything."""
@@ -84,7 +85,7 @@ async def serve(
         certificate=certificate,
         dispatch=Dispatch(),
         handshakes=Handshakes(loop),
-        srtp_suites=check(settings).srtp_suites,
+        srtp_suites=own_settings.srtp_suites,
     )
     worker = Worker(context)
     executor = Executor(worker)

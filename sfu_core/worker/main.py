@@ -32,17 +32,17 @@ def run(sock_fd: int, settings: WorkerSettings) -> None:
     """Serve the channel on `sock_fd` until it ends. Exits with 42 if the settings will not do."""
     sock = socket.socket(fileno=sock_fd)
     try:
-        engine_settings = check(settings)
+        own_settings = check(settings)
         certificate = _certificate(settings)
     except TypeError as error:
         print(f"wrong settings: {error}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
-    engine = _prepare(engine_settings)
+    engine = _prepare(own_settings)
     media = MediaThread(engine)
     media.start()
     _be_nice()
     try:
-        asyncio.run(serve(engine, sock, settings, certificate))
+        asyncio.run(serve(engine, sock, settings, own_settings, certificate))
     finally:
         if not media.stop():
             os._exit(0)  # no finalisation while a thread still works on what it would take down

@@ -20,6 +20,7 @@ from sfu_core.worker import core_process
 from sfu_core.worker.certificate import Certificate
 from sfu_core.worker.core_process import MediaThread, serve
 from sfu_core.worker.events import EngineEvent
+from sfu_core.worker.settings import EngineSettings
 
 from .conftest import listen_info, produce_request
 from .fake_engine import FakeEngine
@@ -40,7 +41,7 @@ class Served:
         self.channel.on_log(self.lines.append)
         self.channel.subscribe(str(os.getpid()), lambda message: self.running.set_result(type(message).NAME))
         engine: object = self.engine
-        self.task = asyncio.create_task(serve(engine, theirs, SETTINGS, lambda: certificate))  # type: ignore[arg-type]
+        self.task = asyncio.create_task(serve(engine, theirs, SETTINGS, EngineSettings(), lambda: certificate))  # type: ignore[arg-type]
 
     async def open(self) -> None:
         await self.channel.open(self.sock)
