@@ -45,7 +45,7 @@ def test_no_machine_paths() -> None:
         if path.suffix in TEXT:
             text = path.read_text(errors="replace")
             assert not (found := MACHINE_PATH.search(text)), f"{relative(path)}: {found[0] if found else ''}"
-            assert not FOREIGN_REGISTRY.search(text), relative(path)
+            assert path.suffix != ".json" or not FOREIGN_REGISTRY.search(text), relative(path)
 
 
 def test_version_is_said_once() -> None:
