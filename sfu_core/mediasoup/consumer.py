@@ -12,6 +12,8 @@ from .convert.arguments import number_argument, trace_types
 from .entity import TransportChild
 from .types import ConsumerLayers, ConsumerScore, MediaKind, RtpParameters, RtpType
 
+_PIPE_SCORE: ConsumerScore = {"score": 10, "producerScore": 10, "producerScores": []}
+
 
 class Consumer(TransportChild):
     """Media that a transport takes out.
@@ -43,7 +45,8 @@ class Consumer(TransportChild):
         self._paused = response.paused
         self._producer_paused = response.producer_paused
         self._priority = 1
-        self._score: ConsumerScore = api.to_api(response.score)
+        # a pipe's score never changes: it says nothing about the streams behind it
+        self._score: ConsumerScore = clone(_PIPE_SCORE) if type == "pipe" else api.to_api(response.score)
         self._preferred_layers: ConsumerLayers | None = api.to_api(response.preferred_layers)
         self._current_layers: ConsumerLayers | None = None
         self._listen()

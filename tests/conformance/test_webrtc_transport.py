@@ -16,7 +16,7 @@ async def test_creating(room):
     port = free_port()
     transport = await room.router.create_webrtc_transport(
         listen_infos=[
-LOOPBACK | {"announcedAddress": "9.9.9.1", "portRange": {"min": port, "max": port}},
+            LOOPBACK | {"announcedAddress": "9.9.9.1", "portRange": {"min": port, "max": port}},
             {"protocol": "tcp", "ip": "127.0.0.1", "announcedAddress": "foo1.bar.org", "exposeInternalIp": True},
             {"protocol": "udp", "ip": "127.0.0.1"},
         ],
