@@ -3,7 +3,7 @@
 Three chained hash tables with a secret seed. A hit is always compared in full: a hash is never an identity.
 """
 
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from sfu_core._core cimport MAX_STREAMS_IN, TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
 from sfu_core._events cimport EVENT_ICE_STATE, EVENT_ICE_TUPLE, event_path, event_value, handle_of
@@ -16,8 +16,9 @@ from sfu_core._types cimport (
 # ---------------------------------------------------------------- tuples
 
 cdef inline uint32_t path_bucket(const Core *core, const Path *path) noexcept nogil:
-    cdef const uint64_t *words = <const uint64_t *>path.remote.bytes
+    cdef uint64_t words[3]
     cdef uint64_t value = core.seed ^ path.channel ^ (<uint64_t>path.tcp << 40)
+    memcpy(words, path.remote.bytes, sizeof(words))
     value = mix64(value ^ words[0])
     value = mix64(value ^ words[1])
     value = mix64(value ^ words[2])

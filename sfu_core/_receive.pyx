@@ -318,7 +318,6 @@ cdef void accept_repair(
     if (
         type == NO_ID or producer.types[type].repairs == NO_ID
         or rtx_unwrap(packet.data + packet.payload_off, packet.payload_len, &seq) != RTX_OK
-        or packet.payload_len == 2
     ):
         r.rtx_discarded += 1
         count_drop(core, incoming.transport, DROP_RTX_USELESS)

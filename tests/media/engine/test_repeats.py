@@ -205,3 +205,16 @@ def test_both_wires_lose_a_twentieth_and_the_picture_is_whole(rig: Rig) -> None:
     whole = [packet.payload in have for packet in list(sent.values())[start:]]
     assert asked and answered
     assert sum(whole) / len(whole) > 0.99
+
+
+def test_a_lost_padding_packet_is_repaired_too(rig: Rig) -> None:
+    publisher, subscriber = call(rig)
+    lost = publisher.packet(payload=b"")
+    publisher.publish()
+    rig.run(60)
+    assert len(publisher.rtcp_of(205, 1)) >= 1
+    publisher.send(rtx_of(publisher, lost, 900))
+    asked = len(publisher.rtcp_of(205, 1))
+    rig.run(1000)
+    assert len(publisher.rtcp_of(205, 1)) <= asked + 1
+    assert len(subscriber.media) == 11
