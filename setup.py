@@ -56,7 +56,7 @@ def extension(path: Path) -> Extension:
             ("CYTHON_LIMITED_API", "1"),
             ("SFU_DEBUG", "1" if DEBUG else "0"),
         ],
-        extra_compile_args=["-std=gnu11", "-Wno-unused-function", *COMPILE],
+        extra_compile_args=["-std=gnu11", "-Wno-unused-function", "-Wno-sign-compare", *COMPILE],
         extra_link_args=LINK,
         py_limited_api=True,
     )

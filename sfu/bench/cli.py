@@ -75,11 +75,10 @@ async def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main(arguments: argparse.Namespace) -> int:
     rows = asyncio.run(run(arguments))
-    print()
-    report.write(arguments.json, rows)
-    print(report.sentence(rows))
+    print("\n" + report.sentence(rows))
     if warning := report.warning(rows):
         print(warning)
+    report.write(arguments.json, rows)
     return 0
 
 
