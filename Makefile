@@ -27,9 +27,8 @@ $(BUILT): $(ENV) $(SOURCE)
 	$(PY) setup.py -q build_ext --inplace
 	@touch $@
 
-$(PEERS): $(ENV) $(wildcard tests/interop/setup.sh tests/interop/package-lock.json tests/interop/page/client.js)
-	scripts/setup_peers.sh $(VENV)
-	@touch $@
+$(PEERS): $(ENV) $(wildcard tests/interop/package-lock.json tests/interop/page/*.js examples/conference/client/*.js)
+	if tests/interop/setup.sh $(PY); then touch $@; fi
 
 test: setup ## all tests, with the peers they need
 	$(PY) -m pytest
