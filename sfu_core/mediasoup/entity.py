@@ -4,13 +4,14 @@ An object ends by its own `close()`, by its parent's, or by news from the worker
 `_begin_end()` (which only the first caller gets past), ends its children, and calls `_finish_end()`.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..channel.channel import Channel
 from ..channel.messages import Notification, Request
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UnsupportedError
 from .emitter import Emitter
 from .log import Logger
 
@@ -78,6 +79,22 @@ class Entity(Emitter):
 
     async def _request(self, message: Request[R]) -> R:
         return await self._channel.request(message, self._id)
+
+    async def _request_extension(self, message: Request[R]) -> R:
+        """Ask for what mediasoup has no words for; only workers of this project know it."""
+        if message.METHOD not in self._channel.place.extensions:
+            raise UnsupportedError(f"the worker does not serve {message.NAME}")
+        return await self._request(message)
+
+    async def _create(self, message: Request[R], undo: Request[None]) -> R:
+        """Ask for a new child. If nobody waits for the answer any more, `undo` closes what nobody would own."""
+        try:
+            response = await self._request(message)
+        except asyncio.CancelledError:
+            self._channel.post(undo, self._id)
+            raise
+        self._check_open()
+        return response
 
     def _listen(self) -> None:
         """From now on the worker's news about this object come to `_notified`."""

@@ -114,12 +114,13 @@ class Router(Entity):
             prefer_tcp=bool_argument(prefer_tcp, "prefer_tcp"),
             ice_consent_timeout=_consent_timeout(ice_consent_timeout),
         )
-        if webrtc_server is None:
-            response = await self._request(m.RouterCreateWebRtcTransport(transport_id=new_id(), options=options))
-        else:
-            request = m.RouterCreateWebRtcTransportWithServer(transport_id=new_id(), options=options)
-            response = await self._request(request)
-        self._check_open()
+        id = new_id()
+        request: m.Request[m.WebRtcTransportDumpResponse] = (
+            m.RouterCreateWebRtcTransport(transport_id=id, options=options)
+            if webrtc_server is None
+            else m.RouterCreateWebRtcTransportWithServer(transport_id=id, options=options)
+        )
+        response = await self._create(request, m.RouterCloseTransport(transport_id=id))
         transport = WebRtcTransport(self._context, response, app_data)
         if webrtc_server is not None:
             webrtc_server._handle(transport)
@@ -157,8 +158,7 @@ class Router(Entity):
             srtp_crypto_suite=choice(srtp_crypto_suite, CRYPTO_SUITES, "srtp_crypto_suite"),
         )
         request = m.RouterCreatePlainTransport(transport_id=new_id(), options=options)
-        response = await self._request(request)
-        self._check_open()
+        response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
         return self._adopt(PlainTransport(self._context, response, app_data), "newtransport", self._transports)
 
     async def create_pipe_transport(
@@ -184,8 +184,7 @@ class Router(Entity):
             enable_srtp=bool_argument(enable_srtp, "enable_srtp"),
         )
         request = m.RouterCreatePipeTransport(transport_id=new_id(), options=options)
-        response = await self._request(request)
-        self._check_open()
+        response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
         return self._adopt(PipeTransport(self._context, response, app_data), "newtransport", self._transports)
 
     async def create_direct_transport(
@@ -203,8 +202,7 @@ class Router(Entity):
             max_receive_message_size=number_argument(max_receive_message_size, "max_receive_message_size"),
         )
         request = m.RouterCreateDirectTransport(transport_id=new_id(), options=m.DirectTransportOptions(base=base))
-        response = await self._request(request)
-        self._check_open()
+        response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
         return self._adopt(DirectTransport(self._context, response, app_data), "newtransport", self._transports)
 
     # Observers
@@ -220,8 +218,7 @@ class Router(Entity):
             interval=number_argument(interval, "interval", 0, MAX_UINT16),
         )
         request = m.RouterCreateAudioLevelObserver(rtp_observer_id=new_id(), options=options)
-        await self._request(request)
-        self._check_open()
+        await self._create(request, m.RouterCloseRtpObserver(rtp_observer_id=request.rtp_observer_id))
         return self._adopt(
             AudioLevelObserver(self._context, request.rtp_observer_id, app_data), "newrtpobserver", self._rtp_observers
         )
@@ -233,8 +230,7 @@ class Router(Entity):
         app_data = checked_app_data(app_data)
         options = m.ActiveSpeakerObserverOptions(interval=number_argument(interval, "interval", 0, MAX_UINT16))
         request = m.RouterCreateActiveSpeakerObserver(rtp_observer_id=new_id(), options=options)
-        await self._request(request)
-        self._check_open()
+        await self._create(request, m.RouterCloseRtpObserver(rtp_observer_id=request.rtp_observer_id))
         return self._adopt(
             ActiveSpeakerObserver(self._context, request.rtp_observer_id, app_data),
             "newrtpobserver",

@@ -104,6 +104,10 @@ class Transport(Entity):
         """One dictionary; bytes are totals, bitrates bits per second."""
         return [api.transport_stats(await self._request(m.TransportGetStats()), self._STATS_TYPE)]
 
+    async def get_drops(self) -> dict[str, int]:
+        """Packets that went no further, by reason (not in mediasoup)."""
+        return (await self._request_extension(m.TransportGetDrops())).counters
+
     async def set_max_incoming_bitrate(self, bitrate: int) -> None:
         """Bits per second that publishers are asked not to exceed; 0 for no limit."""
         number_argument(bitrate, "bitrate", 0, MAX_UINT53)
@@ -158,8 +162,8 @@ class Transport(Entity):
                 enable_mediasoup_packet_id_header_extension, "enable_mediasoup_packet_id_header_extension"
             ),
         )
-        response = await self._request(request)
-        self._check_open()
+        undo = m.TransportCloseProducer(producer_id=request.producer_id)
+        response = await self._create(request, undo)
         producer = Producer(
             self._channel,
             self._id,
@@ -246,8 +250,8 @@ class Transport(Entity):
             preferred_layers=preferred_layers,
             ignore_dtx=ignore_dtx,
         )
-        response = await self._request(request)
-        self._check_open()
+        undo = m.TransportCloseConsumer(consumer_id=request.consumer_id)
+        response = await self._create(request, undo)
         consumer = Consumer(
             self._channel,
             self._id,
@@ -280,8 +284,8 @@ class Transport(Entity):
         request = self._data_streams.produce_request(
             id or new_id(), self._is_direct, sctp_stream_parameters, label, protocol, paused
         )
-        response = await self._request(request)
-        self._check_open()
+        undo = m.TransportCloseDataProducer(data_producer_id=request.data_producer_id)
+        response = await self._create(request, undo)
         producer = DataProducer(self._channel, self._id, response, app_data)
         return self._adopt(producer, "newdataproducer", self._data_producers, self._context.data_producers)
 
@@ -307,8 +311,8 @@ class Transport(Entity):
             subchannels,
         )  # fmt: skip
         try:
-            response = await self._request(request)
-            self._check_open()
+            undo = m.TransportCloseDataConsumer(data_consumer_id=request.data_consumer_id)
+            response = await self._create(request, undo)
         except BaseException:
             self._data_streams.release(request)
             raise

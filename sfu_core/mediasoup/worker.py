@@ -111,6 +111,10 @@ class Worker(Entity):
         """getrusage(2) of the process: `ru_utime` and `ru_stime` in milliseconds, `ru_maxrss` in kB, …"""
         return api.resource_usage(await self._request(m.WorkerGetResourceUsage()))
 
+    async def get_core_stats(self) -> dict[str, int]:
+        """Counters of the media loop since its start (not in mediasoup): wakes, packets, sends, drops by reason."""
+        return (await self._request_extension(m.WorkerGetCoreStats())).counters
+
     async def update_settings(
         self, *, log_level: LogLevel | None = None, log_tags: Iterable[str] | None = None
     ) -> None:
@@ -126,8 +130,7 @@ class Worker(Entity):
         request = m.WorkerCreateWebRtcServer(
             web_rtc_server_id=new_id(), listen_infos=listen_infos_to_wire(listen_infos, "listen_infos")
         )
-        await self._request(request)
-        self._check_open()
+        await self._create(request, m.WorkerWebRtcServerClose(web_rtc_server_id=request.web_rtc_server_id))
         server = WebRtcServer(self._channel, request.web_rtc_server_id, app_data)
         return self._adopt(server, "newwebrtcserver", self._webrtc_servers)
 
@@ -138,8 +141,7 @@ class Worker(Entity):
         app_data = checked_app_data(app_data)
         capabilities = ortc.generate_router_rtp_capabilities(media_codecs)
         request = m.WorkerCreateRouter(router_id=new_id())
-        await self._request(request)
-        self._check_open()
+        await self._create(request, m.WorkerCloseRouter(router_id=request.router_id))
         router = Router(self._channel, request.router_id, capabilities, app_data)
         return self._adopt(router, "newrouter", self._routers)
 

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from sfu_core.channel import messages as m
@@ -282,6 +284,42 @@ async def test_nothing_is_born_into_a_closed_transport(room, channel):
             await (make(other) if make == room.video else make(other, producer))
         channel.answers[kind] = answer
     assert list(room.router._context.producers) == [producer.id]
+
+
+async def test_cancelling(room, channel):
+    """The worker is told to close what nobody would own; the object is never seen."""
+    transport = await room.plain()
+    producer = await room.audio(transport)
+    data_producer = await transport.produce_data(sctp_stream_parameters={"streamId": 1})
+    for make in (
+        room.video(transport),
+        room.consume(transport, producer),
+        transport.produce_data(sctp_stream_parameters={"streamId": 2}),
+        transport.consume_data(data_producer_id=data_producer.id),
+        room.plain(),
+        room.webrtc(),
+        room.router.create_audio_level_observer(),
+        room.worker.create_router(),
+    ):
+        asked = asyncio.ensure_future(make)
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    assert channel.log == [
+        "TRANSPORT_CLOSE_PRODUCER",
+        "TRANSPORT_CLOSE_CONSUMER",
+        "TRANSPORT_CLOSE_DATAPRODUCER",
+        "TRANSPORT_CLOSE_DATACONSUMER",
+        "ROUTER_CLOSE_TRANSPORT",
+        "ROUTER_CLOSE_TRANSPORT",
+        "ROUTER_CLOSE_RTPOBSERVER",
+        "WORKER_CLOSE_ROUTER",
+    ]
+    asked_ids = {message.producer_id for message, _ in channel.requests if isinstance(message, m.TransportProduce)}
+    assert channel.posted[0][0].producer_id in asked_ids - {producer.id}
+    assert list(room.router._context.producers) == [producer.id]
+    assert transport._data_streams._used == set()
 
 
 async def test_closing(room, channel):
