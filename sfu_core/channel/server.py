@@ -81,6 +81,10 @@ class ChannelServer:
         """Writes what is queued and ends `serve`."""
         self._stream.close()
 
+    def abort(self, reason: Exception) -> None:
+        """Ends `serve` at once: nobody is there to read what is queued."""
+        self._stream.abort(reason)
+
     def _on_payloads(self, payloads: list[bytes]) -> None:
         for payload in payloads:
             frame = self._codec.decode(payload)

@@ -110,6 +110,8 @@ class FrameStream(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=HIGH_WATER)
         self._transport = transport
+        if self.closed:  # before it was open
+            transport.abort()
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -7,9 +7,10 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import Notification, WorkerClose, WorkerRunning
@@ -94,7 +95,8 @@ async def serve(
     events = EventReader(engine, context)
     server.notify(WorkerRunning(), str(os.getpid()))
     try:
-        await server.serve(sock)
+        with _watching_peer(loop, sock, lambda: server.abort(ConnectionResetError("the application has ended"))):
+            await server.serve(sock)
     finally:
         events.close()
         with suppress(BufferError):  # likewise; the process ends anyway
@@ -135,3 +137,25 @@ def _close_on_signals(loop: asyncio.AbstractEventLoop, close: Callable[[], None]
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, close)
+
+
+@contextmanager
+def _watching_peer(loop: asyncio.AbstractEventLoop, sock: socket.socket, on_end: Callable[[], None]) -> Iterator[None]:
+    """Call `on_end` when the process that made the channel has ended. The channel itself does not end with it if a
+    child that it forked is still there, since that one has its descriptors too."""
+    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        loop.call_soon(on_end)
+        yield
+        return
+    except OSError:  # a process that we cannot see: then the end of the channel must do
+        yield
+        return
+    loop.add_reader(pidfd, on_end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)

@@ -1,4 +1,4 @@
-"""A running plain call beside which things go wrong: one source and many counting sinks, each in a process of its own."""
+"""A running plain call beside which things go wrong: a source and counting sinks, each in a process of its own."""
 
 from __future__ import annotations
 

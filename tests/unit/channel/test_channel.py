@@ -407,6 +407,20 @@ def test_what_a_client_must_not_send_ends_serving() -> None:
     asyncio.run(main())
 
 
+def test_serving_that_is_ended_before_it_begins() -> None:
+    async def main() -> None:
+        reason = ConnectionResetError("the application has ended")
+        for end, expected in ((ChannelServer.close, None), (lambda server: server.abort(reason), reason)):
+            ours, theirs = socket.socketpair()
+            server = ChannelServer(lambda message, handler_id: None, lambda message, handler_id: None)
+            end(server)
+            assert await asyncio.wait_for(server.serve(theirs), 5) is expected
+            assert ours.recv(1) == b""
+            ours.close()
+
+    asyncio.run(main())
+
+
 def test_a_failing_notification_handler_does_not_stop_the_worker() -> None:
     async def main() -> None:
         async with connected() as (channel, worker):
