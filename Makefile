@@ -28,7 +28,7 @@ $(BUILT): $(ENV) $(SOURCE)
 	@touch $@
 
 $(PEERS): $(ENV) $(wildcard tests/interop/package-lock.json tests/interop/page/*.js examples/conference/client/*.js)
-	if tests/interop/setup.sh $(PY); then touch $@; fi
+	if tests/interop/setup.sh $(CURDIR)/$(PY); then touch $@; fi
 
 test: setup ## all tests, with the peers they need
 	$(PY) -m pytest
