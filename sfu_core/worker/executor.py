@@ -24,6 +24,7 @@ Route = tuple[type, Callable[[Any, Any], Any]]  # whom a message addresses, and 
 REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.WorkerDump: (Worker, lambda worker, _: worker.dump()),
     m.WorkerGetResourceUsage: (Worker, lambda worker, _: worker.resource_usage()),
+    m.WorkerGetCoreStats: (Worker, lambda worker, _: worker.core_stats()),
     m.WorkerUpdateSettings: (Worker, Worker.update_settings),
     m.WorkerCreateWebRtcServer: (Worker, Worker.create_webrtc_server),
     m.WorkerCreateRouter: (Worker, Worker.create_router),
@@ -39,6 +40,7 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.RouterCloseTransport: (Router, lambda router, r: router.close_transport(r.transport_id)),
     m.TransportDump: (Transport, lambda transport, _: transport.dump()),
     m.TransportGetStats: (Transport, lambda transport, _: transport.stats()),
+    m.TransportGetDrops: (Transport, lambda transport, _: transport.drops()),
     m.TransportSetMaxIncomingBitrate: (Transport, lambda transport, r: transport.set_max_incoming_bitrate(r)),
     m.TransportSetMaxOutgoingBitrate: (Transport, lambda transport, r: transport.set_max_outgoing_bitrate(r)),
     m.TransportSetMinOutgoingBitrate: (Transport, lambda transport, r: transport.set_min_outgoing_bitrate(r)),

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from sfu_core.channel.messages import (
+    Counters,
     RecvRtpHeaderExtensions,
     RtpHeaderExtensionUri,
     RtpParameters,
@@ -99,6 +100,10 @@ class Transport(ABC):
     @abstractmethod
     def stats(self) -> TransportGetStatsResponse:
         """TRANSPORT_GET_STATS."""
+
+    def drops(self) -> Counters:
+        """TRANSPORT_GET_DROPS."""
+        return Counters(counters=self.context.engine.transport_stats(self.handle)["drops"])
 
     def close(self) -> None:
         """Close its consumers and producers, then itself, then its sockets."""

@@ -8,6 +8,7 @@ import resource
 
 from sfu_core.channel.messages import (
     ChannelMessageHandlers,
+    Counters,
     WorkerCreateRouter,
     WorkerCreateWebRtcServer,
     WorkerDumpResponse,
@@ -80,6 +81,10 @@ class Worker:
                 channel_request_handlers=[id for id, _ in objects], channel_notification_handlers=notified
             ),
         )
+
+    def core_stats(self) -> Counters:
+        """WORKER_GET_CORE_STATS."""
+        return Counters(counters=self.context.engine.core_stats())
 
     def resource_usage(self) -> WorkerGetResourceUsageResponse:
         """WORKER_GET_RESOURCE_USAGE: of the whole process, both threads."""

@@ -23,3 +23,7 @@ from sfu_core.channel.messages.worker import *  # noqa: F403
 # isort: split
 # Last: it collects what the imports above have defined.
 from sfu_core.channel.messages.registry import *  # noqa: F403
+
+# isort: split
+# Extensions come on top of what the registry has collected.
+from sfu_core.channel.messages.extensions import *  # noqa: F403
