@@ -78,7 +78,7 @@ class WebRtcTransport(NetworkTransport):
 
     async def restart_ice(self) -> IceParameters:
         """New credentials; the old ones serve until the peer uses the new (RFC 8445 §9)."""
-        self._ice_parameters = api.fields(await self._request(m.TransportRestartIce()))  # type: ignore[assignment]
+        self._ice_parameters = api.to_api(await self._request(m.TransportRestartIce()))
         return self.ice_parameters
 
     def _begin_end(self) -> bool:
