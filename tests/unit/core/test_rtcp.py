@@ -111,6 +111,11 @@ def test_sender_report() -> None:
     assert entry["reports"][1]["lost"] == -1
 
 
+def test_sender_report_without_blocks() -> None:
+    entry = only(packet(SR, 0, words(42) + struct.pack("!QIII", 1, 2, 3, 4)))
+    assert (entry["info"]["octets"], entry["reports"]) == (4, [])
+
+
 @pytest.mark.parametrize(("lost", "read"), [(0x7FFFFF, 0x7FFFFF), (0x800000, -0x800000), (0xFFFFFF, -1)])
 def test_cumulative_loss_is_signed(lost: int, read: int) -> None:
     assert only(packet(RR, 1, words(1) + report(1, lost)))["reports"][0]["lost"] == read
@@ -272,6 +277,12 @@ def test_source_description() -> None:
     third = words(3) + bytes(4)
     assert len(first) % 4 == len(second) % 4 == 0
     assert only(packet(SDES, 3, first + second + third))["items"] == [(1, 1, b"abc"), (1, 2, b""), (2, 1, b"z")]
+
+
+def test_no_more_sources_than_counted() -> None:
+    chunk = b"\x01\x01z\x00"
+    assert only(packet(SDES, 1, words(1) + chunk + words(2) + chunk))["items"] == [(1, 1, b"z")]
+    assert only(packet(SDES, 0, words(1) + chunk))["items"] == []
 
 
 @pytest.mark.parametrize("body", [b"\x01\xff" + bytes(6), b"\x01\x03ab", b"\x01\x02ab", b"\x01\x00ab"])

@@ -80,6 +80,15 @@ def test_source_description(ssrc: int, cname: bytes) -> None:
     assert writer.data()[-1] == 0, "the list of items ends with a zero"
 
 
+def test_as_many_and_as_long_as_possible() -> None:
+    writer = Writer(4000)
+    assert writer.sr(1, INFO, [BLOCK] * 31) and writer.rr(1, [BLOCK] * 31)
+    assert writer.sdes(1, bytes(255)) and writer.remb(1, 1, [1] * 255)
+    sr, rr, sdes, remb = read(writer)
+    assert len(sr["reports"]) == len(rr["reports"]) == 31
+    assert len(sdes["items"][0][2]) == len(remb["ssrcs"]) == 255
+
+
 def test_too_many_or_too_long() -> None:
     writer = Writer()
     assert not writer.sr(1, INFO, [BLOCK] * 32)
