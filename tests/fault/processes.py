@@ -62,12 +62,12 @@ def children(pid: int | None = None) -> set[int]:
     return found
 
 
-def descriptors() -> dict[str, str]:
-    """What this process has open."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
+def descriptors(pid: int | None = None) -> dict[str, str]:
+    """What a process has open; this one by default."""
+    found, folder = {}, f"/proc/{pid or os.getpid()}/fd"
+    for name in os.listdir(folder):
         try:
-            found[name] = os.readlink(f"/proc/self/fd/{name}")
+            found[name] = os.readlink(f"{folder}/{name}")
         except FileNotFoundError:
             continue  # the listing's own
     return found
