@@ -33,6 +33,7 @@ from sfu_core._stream cimport meter_add, send_on_nack, send_on_packet, send_on_r
 from sfu_core._types cimport DROP_UNKNOWN_PAYLOAD_TYPE, SLOT_SIZE, TRANSPORT_DIRECT
 
 cdef int64_t KEY_FRAME_INTERVAL_NS = 1000000000
+cdef int64_t KEY_FRAME_REPEAT_NS = 400000000   # browsers ignore a request within 300 ms of the last
 cdef int64_t FIRST_REPORT_NS = 500000000
 
 
@@ -256,7 +257,7 @@ cdef void request_key_frame(Core *core, uint32_t recv, bint forced) noexcept nog
         stream.key_frame_delayed = 0
         timer_want(core, stream.transport, stream.key_frame_delay_until_ns)
     if stream.key_frame_asked_ns and not forced:
-        stream.key_frame_wanted = 1
+        stream.key_frame_wanted |= 1
         return
     ask_for_key_frame(core, recv, stream, producer)
 
@@ -274,7 +275,7 @@ cdef void ask_for_key_frame(Core *core, uint32_t recv, RecvStream *stream, Produ
         return
     stream.key_frame_asked_ns = core.now_ns
     stream.key_frame_wanted = 0
-    timer_want(core, stream.transport, core.now_ns + KEY_FRAME_INTERVAL_NS)
+    timer_want(core, stream.transport, core.now_ns + KEY_FRAME_REPEAT_NS)
     writer.buf = output_slot(core)
     writer.cap = SLOT_SIZE
     writer.len = 0
@@ -296,20 +297,56 @@ cdef void ask_for_key_frame(Core *core, uint32_t recv, RecvStream *stream, Produ
         )
 
 
+cdef bint somebody_waits(const Core *core, const RecvStream *stream) noexcept nogil:
+    """Whether a subscriber has had no key frame yet. It cannot ask: it has seen nothing of the stream."""
+    cdef uint32_t send = stream.first_subscriber
+    cdef const SendStream *s
+    while send != NONE:
+        s = &core.send[send]
+        if s.flags & SF_SYNC and s.flags & SF_NEEDS_KEY and core.transports[s.transport].flags & TF_CONNECTED:
+            return True
+        send = s.next_subscriber
+    return False
+
+
+cdef int64_t key_frame_due(const Core *core, const RecvStream *stream) noexcept nogil:
+    """When the request under way has been without an answer for too long."""
+    if stream.key_frame_wanted & 2 or core.producers[stream.producer].key_frame_delay_ns:
+        return stream.key_frame_asked_ns + KEY_FRAME_INTERVAL_NS
+    return stream.key_frame_asked_ns + KEY_FRAME_REPEAT_NS
+
+
+cdef void repeat_key_frame_request(Core *core, uint32_t recv, RecvStream *stream) noexcept nogil:
+    """Once early for those who wait for their first picture; after a second for whoever still wants one."""
+    cdef Producer *producer = &core.producers[stream.producer]
+    cdef bint over = core.now_ns - stream.key_frame_asked_ns >= KEY_FRAME_INTERVAL_NS
+    cdef bint waits = somebody_waits(core, stream)
+    if not over:
+        if waits and not producer.flags & PF_PAUSED:
+            ask_for_key_frame(core, recv, stream, producer)
+        stream.key_frame_wanted |= 2
+        return
+    stream.key_frame_asked_ns = 0
+    if stream.key_frame_wanted & 1 and not producer.flags & PF_PAUSED:
+        ask_for_key_frame(core, recv, stream, producer)
+    elif waits:
+        request_key_frame(core, recv, False)
+    else:
+        stream.key_frame_wanted = 0
+
+
 cdef void key_frame_tick(Core *core, uint32_t recv, int64_t *deadline) noexcept nogil:
-    """A request that was not answered within a second is repeated once if somebody asked again meanwhile."""
+    """A request may get lost, or be ignored by a publisher that answered another one just before."""
     cdef RecvStream *stream = &core.recv[recv]
-    if stream.key_frame_asked_ns and core.now_ns - stream.key_frame_asked_ns >= KEY_FRAME_INTERVAL_NS:
-        stream.key_frame_asked_ns = 0
-        if stream.key_frame_wanted and not core.producers[stream.producer].flags & PF_PAUSED:
-            ask_for_key_frame(core, recv, stream, &core.producers[stream.producer])
+    if stream.key_frame_asked_ns and core.now_ns >= key_frame_due(core, stream):
+        repeat_key_frame_request(core, recv, stream)
     if stream.key_frame_delay_until_ns and core.now_ns >= stream.key_frame_delay_until_ns:
         stream.key_frame_delay_until_ns = 0
         if stream.key_frame_delayed:
             stream.key_frame_delayed = 0
             request_key_frame(core, recv, False)
-    if stream.key_frame_asked_ns and stream.key_frame_asked_ns + KEY_FRAME_INTERVAL_NS < deadline[0]:
-        deadline[0] = stream.key_frame_asked_ns + KEY_FRAME_INTERVAL_NS
+    if stream.key_frame_asked_ns and key_frame_due(core, stream) < deadline[0]:
+        deadline[0] = key_frame_due(core, stream)
     if stream.key_frame_delay_until_ns and stream.key_frame_delay_until_ns < deadline[0]:
         deadline[0] = stream.key_frame_delay_until_ns
 

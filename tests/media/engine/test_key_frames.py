@@ -86,3 +86,25 @@ def test_the_application_can_ask(rig: Rig) -> None:
     rig.engine.request_key_frame(subscriber.stream)
     rig.run(2)
     assert len(publisher.rtcp_of(*PLI)) == asked + 1
+
+
+def test_a_request_is_repeated_while_a_subscriber_has_no_picture(rig: Rig) -> None:
+    """A browser ignores a request within 300 ms of the last one, and a subscriber that has seen nothing cannot ask."""
+    publisher = Publisher(rig)
+    Subscriber(rig, publisher)
+    rig.run(1)
+    publisher.publish(key=True)
+    rig.run(1)
+    late = Subscriber(rig, publisher)
+    rig.run(1)
+    asked = len(publisher.rtcp_of(*PLI))
+    rig.run(500)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1, "early, for the first picture is to come within a second"
+    rig.run(1000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 2
+    publisher.publish(key=True)
+    rig.run(1)
+    assert len(late.media) == 1
+    asked = len(publisher.rtcp_of(*PLI))
+    rig.run(3000)
+    assert len(publisher.rtcp_of(*PLI)) == asked
