@@ -78,6 +78,7 @@ def test_source_description(ssrc: int, cname: bytes) -> None:
     assert writer.sdes(ssrc, cname)
     assert read(writer)[0]["items"] == [(ssrc, 1, cname)]
     assert writer.data()[-1] == 0, "the list of items ends with a zero"
+    assert len(writer.data()) == 4 + 4 + (2 + len(cname) + 1 + 3) // 4 * 4
 
 
 def test_as_many_and_as_long_as_possible() -> None:
