@@ -108,3 +108,24 @@ def test_a_request_is_repeated_while_a_subscriber_has_no_picture(rig: Rig) -> No
     asked = len(publisher.rtcp_of(*PLI))
     rig.run(3000)
     assert len(publisher.rtcp_of(*PLI)) == asked
+
+
+def test_a_publisher_that_missed_the_request_is_asked_again_while_somebody_waits(rig: Rig) -> None:
+    """Browsers ignore a request that comes too soon after a key frame; the new subscriber must not wait for ever."""
+    publisher = Publisher(rig)
+    first = Subscriber(rig, publisher)
+    rig.run(1)
+    publisher.publish(key=True)
+    rig.run(5)
+    second = Subscriber(rig, publisher)
+    rig.run(5)
+    asked = len(publisher.rtcp_of(*PLI))
+    rig.run(3500, lambda ms: publisher.publish() if ms % 50 == 0 else None)
+    assert len(publisher.rtcp_of(*PLI)) >= asked + 3
+    publisher.publish(key=True)
+    rig.run(2)
+    assert len(second.media) == 1
+    settled = len(publisher.rtcp_of(*PLI))
+    rig.run(5000)
+    assert len(publisher.rtcp_of(*PLI)) == settled
+    assert len(first.media) > 50
