@@ -9,6 +9,8 @@ PEERS  := $(VENV)/.stamp-peers
 BUILT  := $(VENV)/.stamp-built
 SOURCE := setup.py $(wildcard sfu_core/_*.pyx sfu_core/_*.pxd sfu/_*.pyx sfu_core/c/*.h sfu_core/c/*.c)
 
+NATIVE := tests/unit/core tests/unit/sfu/test_load.py tests/media
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build debug asan test unit conformance interop fault fuzz lint types wheel bench docs clean full ci
 
@@ -45,11 +47,11 @@ interop: setup ## real calls: Chromium, aiortc, GStreamer
 fault: build ## kill, hang, flood, cut
 	$(PY) -m pytest tests/fault
 
-debug: $(ENV) ## unit tests with bounds and invariant checks compiled in (build/debug)
-	scripts/profile.sh debug tests/unit tests/media
+debug: $(ENV) ## tests of compiled code with bounds and invariant checks (build/debug)
+	scripts/profile.sh debug $(NATIVE)
 
-asan: $(ENV) ## unit tests and fuzzers under address and undefined-behaviour sanitizers (build/asan)
-	scripts/profile.sh asan tests/unit tests/media tests/fuzz
+asan: $(ENV) ## the same and the fuzzers under address and undefined-behaviour sanitizers (build/asan)
+	scripts/profile.sh asan $(NATIVE) tests/fuzz
 
 fuzz: build ## fuzz every parser for FUZZ_SECONDS each (default 60)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) -m pytest tests/fuzz

@@ -16,7 +16,7 @@ cd "$tree"
 SFU_BUILD=$profile "$python" setup.py -q build_ext --inplace
 
 existing=""
-for path in "$@"; do [ -d "$path" ] && existing="$existing $path"; done
+for path in "$@"; do [ -e "$path" ] && existing="$existing $path"; done
 
 if [ "$profile" = asan ]; then
     # Python itself is not instrumented: the runtime comes first, and its arenas and leaks are none of ours.
