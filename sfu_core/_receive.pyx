@@ -26,7 +26,7 @@ from sfu_core._output cimport count_drop
 from sfu_core._paths cimport ssrc_add, ssrc_find, update_connected
 from sfu_core._remb cimport remb_on_packet
 from sfu_core._rtp cimport (
-    EXT_MID, EXT_RID, EXT_RRID, EXT_TWCC, EXT_VIDEO_ORIENTATION, RTP_OK, RTP_TEMPLATE_MAX, RTP_WANT_PACKET_ID,
+    EXT_MID, EXT_RID, EXT_RRID, EXT_TWCC, EXT_VIDEO_ORIENTATION, RTP_KEEP_DD, RTP_OK, RTP_TEMPLATE_MAX, RTP_WANT_PACKET_ID,
     ExtIndex, RtpPacket, rtp_extensions_scan, rtp_parse, rtp_parse_header, rtp_set_packet_id, rtp_write_header,
 )
 from sfu_core._rtx cimport RTX_OK, rtx_unwrap
@@ -356,7 +356,7 @@ cdef void use_packet(
     cdef bint inspected = packet.payload_len and codec_inspect(
         &frame, type.codec, packet.data + packet.payload_off, packet.payload_len, packet.marker
     )
-    cdef bint key_frame = inspected and frame.key_frame
+    cdef bint key_frame = inspected and frame.key_frame and producer.flags & PF_VIDEO
     cdef int verdict
     if r.nacks != NONE:
         verdict = nack_on_packet(&core.nacks[r.nacks], ext_seq, key_frame, repaired, core.now_ns)
@@ -395,9 +395,7 @@ cdef void keep(
     cdef uint32_t want = r.want
     if producer.flags & PF_PACKET_ID:
         want |= RTP_WANT_PACKET_ID
-    if not rtp_write_header(
-        &record.template, record_header(record), RTP_TEMPLATE_MAX, packet, index, producer.flags & PF_VIDEO != 0, want
-    ):
+    if not write_header(record, packet, index, producer.flags & PF_VIDEO != 0, want):
         count_drop(core, incoming.transport, DROP_RTP_MALFORMED)
         return
     if want & RTP_WANT_PACKET_ID:
@@ -424,6 +422,18 @@ cdef void keep(
         r.touched = 1
         r.next_touched = core.touched
         core.touched = incoming.stream
+
+
+cdef bint write_header(
+    Record *record, const RtpPacket *packet, const ExtIndex *index, bint video, uint32_t want
+) noexcept nogil:
+    """The header for consumers; a dependency descriptor that leaves no room for the rest is left out."""
+    if rtp_write_header(&record.template, record_header(record), RTP_TEMPLATE_MAX, packet, index, video, want):
+        return True
+    want &= ~<uint32_t>RTP_KEEP_DD
+    return 0 != rtp_write_header(
+        &record.template, record_header(record), RTP_TEMPLATE_MAX, packet, index, video, want
+    )
 
 
 cdef void note_orientation(Core *core, RecvStream *r, uint32_t stream, uint8_t value) noexcept nogil:
