@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from sfu.bench.engine import Engine
 from sfu.bench.load import LoadProcess
@@ -102,14 +102,3 @@ class Call:
             sent = (await self._source.run(SLICE))["sent"]
             assert sent is not None and sent["failed"] == 0
             self._sent += sent["packets"]
-
-
-async def answer_times(worker: Worker, until: asyncio.Future[Any], pause: float = 0.02) -> list[float]:
-    """How long the worker takes to answer, asked again and again until then; in seconds."""
-    times = []
-    while not until.done():
-        begun = time.monotonic()
-        await worker.dump()
-        times.append(time.monotonic() - begun)
-        await asyncio.sleep(pause)
-    return times

@@ -39,12 +39,6 @@ async def ask(worker: Worker, method: str, *arguments: Any) -> Any:
         await writer.wait_closed()
 
 
-async def drops(worker: Worker) -> dict[str, int]:
-    """What the core has dropped so far, by reason."""
-    stats = await ask(worker, "core_stats")
-    return {name.removeprefix("drop."): count for name, count in stats.items() if name.startswith("drop.")}
-
-
 def is_alive(pid: int) -> bool:
     """Not gone, and not just waiting to be reaped."""
     try:

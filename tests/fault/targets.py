@@ -68,10 +68,6 @@ class Door:
         ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL, unlike CDLL, does not let go of the GIL
         return begun, time.monotonic()
 
-    def core_stats(self) -> dict[str, int]:
-        """The engine's counters."""
-        return self._engines[0].core_stats()
-
     def slots_used(self) -> dict[str, int]:
         """What is taken of the engine's tables."""
         return self._engines[0].slots_used()

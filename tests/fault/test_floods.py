@@ -1,0 +1,119 @@
+"""Datagrams that nobody asked for: counted and forgotten, while a call goes on beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from . import flood
+from .peer import Peer, address_of
+from .processes import ask, descriptors
+from .scene import Scene, scene
+
+MILLION = 1_000_000
+
+
+async def heard_by(each: Scene) -> int:
+    return (await each.worker.get_core_stats())["datagramsIn"]
+
+
+async def test_a_million_random_tuples() -> None:
+    """On the shared port of a WebRtcServer: no tuple, no socket, no answer but to whom knows a user name."""
+    async with scene() as each:
+        dropped, heard, out = (
+            sum((await each.drops()).values()),
+            await heard_by(each),
+            len(descriptors(each.worker.pid)),
+        )
+        sent = await each.flood("mixed", address_of(each.transport), MILLION)
+        assert sent > 0.98 * MILLION
+        drops, heard = await each.drops(), await heard_by(each) - heard
+        assert {"unknownTuple", "oversized", "stunUnknownUser", "stunUnauthorized", "stunMalformed"} <= drops.keys()
+        assert sum(drops.values()) - dropped > 0.9 * heard > 0.5 * MILLION
+        assert (await ask(each.worker, "slots_used"))["tuples"] == 1
+        assert len(descriptors(each.worker.pid)) == out
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("anything", "unknownTuple"),
+        ("stun_strangers", "stunUnknownUser"),
+        ("stun_guesses", "stunUnauthorized"),
+        ("stun_broken", "stunMalformed"),
+        ("dtls", "unknownTuple"),
+        ("rtp", "unknownTuple"),
+    ],
+)
+async def test_a_transport_opens_while_it_rains(kind: str, reason: str) -> None:
+    """ICE and DTLS of a newcomer come through; what does not get in is lost like on any bad network, and repeated."""
+    async with scene() as each:
+        raining = asyncio.create_task(each.flood(kind, address_of(each.transport), 50_000))
+        await asyncio.sleep(0.2)
+        router = await each.worker.create_router()
+        newcomer = Peer()
+        try:
+            await newcomer.connect(await router.create_webrtc_transport(webrtc_server=each.server))
+        finally:
+            newcomer.close()
+        await raining
+        assert (await each.drops())[reason] > 10_000
+
+
+async def test_guessed_passwords_are_counted_where_they_were_guessed() -> None:
+    async with scene() as each:
+        await each.flood("stun_guesses", address_of(each.transport), 1000)
+        assert (await each.transport.get_drops())["stunUnauthorized"] == 1000
+
+
+async def test_dtls_garbage_on_a_verified_tuple() -> None:
+    """Before the handshake it may cost datagrams of the handshake, which repeats them; afterwards nothing."""
+    rng = random.Random(1)
+    async with scene() as each:
+        router = await each.worker.create_router()
+        transport = await router.create_webrtc_transport(webrtc_server=each.server)
+        newcomer = Peer()
+        try:
+            await newcomer.check(transport)
+            for _ in range(50):
+                await spray(newcomer, [flood.dtls(rng) for _ in range(20)])
+            await newcomer.connect(transport)
+            for _ in range(50):
+                await spray(newcomer, [flood.dtls(rng) for _ in range(100)])
+            assert await newcomer.is_answered()
+            assert transport.dtls_state == "connected"
+        finally:
+            newcomer.close()
+
+
+async def test_anything_from_a_verified_tuple() -> None:
+    """Whoever has proved the password may be mad all the same."""
+    rng = random.Random(2)
+    pool = [kind(rng, "x") for kind in flood.KINDS.values() for _ in range(500)]
+    async with scene() as each:
+        for start in range(0, len(pool), 50):
+            await spray(each.peer, [data[:9000] for data in pool[start : start + 50]])
+        drops = await each.transport.get_drops()
+        assert {"unknownKind", "srtpAuth"} <= drops.keys()
+
+
+async def test_replays_and_strange_streams() -> None:
+    """Genuine SRTP, sent again; genuine SRTP of SSRCs that no producer claims, more than a transport may bring."""
+    async with scene() as each:
+        packet = each.peer.packet()
+        for _ in range(20):
+            await spray(each.peer, [packet] * 100)
+        for start in range(0, 1000, 50):
+            await spray(each.peer, [each.peer.packet(ssrc=70_000 + start + i) for i in range(50)])
+        drops = await each.transport.get_drops()
+        assert drops["srtpReplayed"] == 1999
+        assert drops["unknownSsrc"] + drops.get("tableFull", 0) == 1000
+        assert (await ask(each.worker, "slots_used"))["ssrcs"] < 300
+
+
+async def spray(peer: Peer, datagrams: list[bytes]) -> None:
+    for data in datagrams:
+        peer.send_raw(data)
+    await asyncio.sleep(0.002)
