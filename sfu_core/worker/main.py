@@ -6,6 +6,7 @@ Runs in its main thread, which becomes the control thread; `sfu_core.channel.chi
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -52,6 +53,8 @@ def _prepare(settings: EngineSettings) -> Engine:
     if threading.current_thread() is threading.main_thread():
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 are fewer than our TCP connections
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})  # the media thread inherits it
     engine = Engine(**settings.engine_arguments())

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sfu.bench.engine import Engine
 from sfu.bench.load import LoadProcess
@@ -40,12 +40,19 @@ class Call:
     """`async with` opens it; it sends between `begin` and `end`."""
 
     def __init__(
-        self, worker: Worker, *, fan_out: int = 4, rate: int = 500, burst: int = 1, suite: str | None = None
+        self,
+        worker: Worker,
+        *,
+        fan_out: int = 4,
+        rate: int = 500,
+        burst: int = 1,
+        size: int = 160,
+        suite: str | None = None,
     ) -> None:
         self._engine = Engine(worker)
         self._fan_out = fan_out
         self._suite = suite
-        self._cycle = steady(160, rate, burst)
+        self._cycle = steady(size, rate, burst)
         self._sent = 0
         self._sending: asyncio.Task[None] | None = None
         self._over = False
@@ -68,6 +75,11 @@ class Call:
         await self._sinks.close()
         if not self._engine._worker.closed:
             await self._engine.close_room()
+
+    @property
+    def router(self) -> Any:
+        """Its router, with one producer."""
+        return self._engine._router
 
     @property
     def pids(self) -> list[int]:

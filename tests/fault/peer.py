@@ -22,6 +22,8 @@ KEY, SALT = 16, 12  # of AEAD_AES_128_GCM
 class Peer(Client):
     """`connect` to a transport, then `send`."""
 
+    protocol = "udp"
+
     def __init__(self) -> None:
         super().__init__(IDENTITY)
         self._seq = 0
@@ -29,7 +31,7 @@ class Peer(Client):
     async def check(self, transport: Any) -> None:
         """ICE only."""
         self._ice = transport.ice_parameters
-        self._socket.connect(address_of(transport))
+        self._socket.connect(address_of(transport, self.protocol))
         async with asyncio.timeout(10):
             await self._check(self._ice)
 
@@ -38,7 +40,7 @@ class Peer(Client):
         self._ice = transport.ice_parameters
         await asyncio.gather(
             transport.connect(dtls_parameters=IDENTITY.dtls_parameters),
-            self.join(self._ice, address_of(transport)),
+            self.join(self._ice, address_of(transport, self.protocol)),
         )
         async with asyncio.timeout(10):
             while transport.dtls_state != "connected":

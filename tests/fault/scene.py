@@ -28,7 +28,8 @@ MAX_GROWTH = 24 << 20  # bytes: the rings and tables of the slab that are touche
 class Scene:
     """What is there while it rains."""
 
-    def __init__(self, worker: Worker, server: Any, transport: Any, producer: Any, peer: Peer) -> None:
+    def __init__(self, call: Call, worker: Worker, server: Any, transport: Any, producer: Any, peer: Peer) -> None:
+        self.call = call
         self.worker = worker
         self.server = server
         self.transport = transport
@@ -40,6 +41,11 @@ class Scene:
         """Of the whole core, by reason."""
         stats = await self.worker.get_core_stats()
         return {name.removeprefix("drop."): count for name, count in stats.items() if name.startswith("drop.")}
+
+    async def open_transport(self) -> Any:
+        """Another WebRtcTransport on the same ports."""
+        router = await self.worker.create_router()
+        return await router.create_webrtc_transport(webrtc_server=self.server)
 
     async def flood(self, kind: str, address: tuple[str, int], count: int) -> int:
         """Datagrams from everywhere; how many left."""
@@ -84,7 +90,7 @@ async def scene(**call: Any) -> AsyncIterator[Scene]:
         peer = Peer()
         try:
             await peer.connect(transport)
-            each = Scene(worker, server, transport, await publish(transport), peer)
+            each = Scene(plain, worker, server, transport, await publish(transport), peer)
             assert await each.publishes()
             listen_to_log(each.lines)
             memory = resident(worker.pid)

@@ -52,10 +52,9 @@ async def test_a_transport_opens_while_it_rains(kind: str, reason: str) -> None:
     async with scene() as each:
         raining = asyncio.create_task(each.flood(kind, address_of(each.transport), 50_000))
         await asyncio.sleep(0.2)
-        router = await each.worker.create_router()
         newcomer = Peer()
         try:
-            await newcomer.connect(await router.create_webrtc_transport(webrtc_server=each.server))
+            await newcomer.connect(await each.open_transport())
         finally:
             newcomer.close()
         await raining
@@ -72,8 +71,7 @@ async def test_dtls_garbage_on_a_verified_tuple() -> None:
     """Before the handshake it may cost datagrams of the handshake, which repeats them; afterwards nothing."""
     rng = random.Random(1)
     async with scene() as each:
-        router = await each.worker.create_router()
-        transport = await router.create_webrtc_transport(webrtc_server=each.server)
+        transport = await each.open_transport()
         newcomer = Peer()
         try:
             await newcomer.check(transport)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +77,20 @@ def test_control_thread_is_nicer_than_the_media_thread() -> None:
         assert list(values.values()) == [own]
 
     with_core(scenario)
+
+
+def test_as_many_descriptors_as_it_may_have() -> None:
+    async def scenario(core: ProcessChannel) -> None:
+        await core.request(m.WorkerDump())
+        soft, hard = resource.prlimit(core.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        with_core(scenario)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_pinning() -> None:
