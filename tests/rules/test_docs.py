@@ -12,6 +12,7 @@ from .tree import ROOT, project_files
 PAGES = [path for path in project_files() if path.suffix == ".md" and "tests" not in path.relative_to(ROOT).parts]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+TEST = re.compile(r"`((?:tests|benchmarks|examples|scripts)/[\w/.]+)`")
 MAKE = re.compile(r"`make ([a-z]+)`|^\s*make ([a-z]+)", re.M)
 
 
@@ -42,6 +43,12 @@ def test_commands_of_the_docs_exist() -> None:
     for page in PAGES:
         used = {a or b for a, b in MAKE.findall(page.read_text())}
         assert used <= known, f"{name(page)}: make {used - known}"
+
+
+def test_tests_named_in_the_docs_exist() -> None:
+    for page in PAGES:
+        for mentioned in TEST.findall(page.read_text()):
+            assert (ROOT / mentioned).exists(), f"{name(page)}: {mentioned}"
 
 
 def test_readme_begins_with_one_sentence() -> None:
