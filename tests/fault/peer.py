@@ -65,6 +65,10 @@ class Peer(Client):
         header = struct.pack("!BBHII", 0x80, PAYLOAD_TYPE["audio"], self._seq, 960 * self._seq, ssrc)
         return self._srtp.protect(header + bytes(60))
 
+    def protect_rtcp(self, data: bytes) -> bytes:
+        """Encrypted, under the next index of its sender."""
+        return self._srtp.protect_rtcp(data)
+
     def send(self) -> None:
         """The next packet of the stream."""
         self.send_raw(self.packet())
