@@ -292,15 +292,23 @@ class Relay:
         while self._departures and self._departures[0].due <= now:
             leaving = heapq.heappop(self._departures)
             flow = leaving.flow
-            try:
-                if leaving.is_up:
-                    flow.upstream.send(leaving.data)
-                    flow.up.stats.delivered += 1
-                else:
-                    self._listener.sendto(leaving.data, flow.client)
-                    flow.down.stats.delivered += 1
-            except OSError:
-                continue  # nobody listens there (any more), or a full buffer: a network says nothing about it
+            if leaving.is_up and _send(flow.upstream, leaving.data, self._target):
+                flow.up.stats.delivered += 1
+            elif not leaving.is_up and _send(self._listener, leaving.data, flow.client):
+                flow.down.stats.delivered += 1
+
+
+def _send(sender: socket.socket, data: bytes, to: Address) -> bool:
+    """False if the kernel would not take it; a network says nothing about that."""
+    for _ in range(2):
+        try:
+            sender.sendto(data, to)
+            return True
+        except ConnectionError:
+            continue  # the ICMP answer to an earlier packet, reported once, here of all places
+        except OSError:
+            break
+    return False
 
 
 def _udp_socket(address: Address) -> socket.socket:
