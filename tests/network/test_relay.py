@@ -199,7 +199,8 @@ class TestRelay:
                 server.settimeout(5)
                 server.bind(address)
                 client.sendto(b"somebody", relay.address)
-                assert server.recv(100) == b"somebody"
+                while server.recv(100) != b"somebody":
+                    pass  # some of the others may have been on their way
 
     def test_close_twice(self, server: socket.socket) -> None:
         relay = Relay(("127.0.0.2", 0), server.getsockname())
