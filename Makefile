@@ -76,6 +76,7 @@ clean: ## remove everything built (the environment stays)
 
 ci: lint types wheel asan test ## what CI runs
 
-full: ci debug ## everything, and the long fuzzing
+full: ci debug ## everything, the long fault tests and the long fuzzing
+	$(PY) -m pytest -m full
 	FUZZ_SECONDS=600 $(PY) -m pytest tests/fuzz
 	$(PY) -m sfu bench

@@ -48,10 +48,12 @@ class Call:
         burst: int = 1,
         size: int = 160,
         suite: str | None = None,
+        slice_seconds: float = SLICE,
     ) -> None:
         self._engine = Engine(worker)
         self._fan_out = fan_out
         self._suite = suite
+        self._slice = slice_seconds
         self._cycle = steady(size, rate, burst)
         self._sent = 0
         self._sending: asyncio.Task[None] | None = None
@@ -111,6 +113,6 @@ class Call:
 
     async def _send(self) -> None:
         while not self._over:
-            sent = (await self._source.run(SLICE))["sent"]
+            sent = (await self._source.run(self._slice))["sent"]
             assert sent is not None and sent["failed"] == 0
             self._sent += sent["packets"]

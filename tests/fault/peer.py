@@ -28,6 +28,11 @@ class Peer(Client):
         super().__init__(IDENTITY)
         self._seq = 0
 
+    @property
+    def port(self) -> int:
+        """Its own."""
+        return int(self._socket.getsockname()[1])
+
     async def check(self, transport: Any) -> None:
         """ICE only."""
         self._ice = transport.ice_parameters

@@ -21,7 +21,7 @@ from .peer import TCP, UDP, Peer, publish
 from .processes import create_worker, resident
 
 MAX_ANSWER = 2.0  # seconds for a request while it rains, on a machine that others use too
-MAX_LINES = 50  # of log, whatever comes
+MAX_LINES = 50  # of log, whatever comes from outside
 MAX_GROWTH = 24 << 20  # bytes: the rings and tables of the slab that are touched for the first time
 
 
@@ -77,11 +77,10 @@ class Scene:
         assert self.transport.ice_state == "completed" and self.transport.dtls_state == "connected"
         assert await self.peer.is_answered()
         assert await self.publishes()
-        assert len(self.lines) <= MAX_LINES, self.lines[:MAX_LINES]
 
 
 @asynccontextmanager
-async def scene(**call: Any) -> AsyncIterator[Scene]:
+async def scene(max_lines: int = MAX_LINES, max_answer: float = MAX_ANSWER, **call: Any) -> AsyncIterator[Scene]:
     """The body makes the flood; before it ends, all must be as if nothing had been."""
     async with await create_worker(log_level="debug", log_tags=LOG_TAGS) as worker, Call(worker, **call) as plain:
         server = await worker.create_webrtc_server(listen_infos=[UDP, TCP])
@@ -105,7 +104,8 @@ async def scene(**call: Any) -> AsyncIterator[Scene]:
             count = await plain.end()
             assert count.complete, count
             await each.assert_unharmed()
-            assert slowest < MAX_ANSWER
+            assert len(each.lines) <= max_lines, each.lines
+            assert slowest < max_answer
             assert resident(worker.pid) - memory < MAX_GROWTH
         finally:
             set_log_event_listeners()

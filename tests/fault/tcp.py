@@ -19,9 +19,17 @@ class Frames:
         if recv_buffer:
             self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
 
+        self._connected = False
+
     def connect(self, address: tuple[str, int]) -> None:
-        self.raw.connect(address)
-        self.raw.setblocking(False)
+        if not self._connected:
+            self.raw.connect(address)
+            self.raw.setblocking(False)
+            self._connected = True
+
+    def getsockname(self) -> tuple[str, int]:
+        name: tuple[str, int] = self.raw.getsockname()
+        return name
 
     def send(self, data: bytes) -> None:
         self.raw.send(len(data).to_bytes(2, "big") + data)

@@ -72,7 +72,7 @@ async def test_killed_while_media_flows() -> None:
     source = await LoadProcess.start(os.sched_getaffinity(0))
     async with source, application() as app:
         await source.load(steady(160, 2000, burst=1), app.addresses)
-        sending = asyncio.create_task(source.run(3))
+        sending = asyncio.create_task(source.run(2))
         await asyncio.sleep(0.3)
         app.process.kill()
         await app.cores_end()

@@ -166,7 +166,8 @@ async def use(worker: Worker) -> None:
     server.close()
 
 
-async def test_nothing_is_left_of_many_workers() -> None:
+@pytest.mark.parametrize("cycles", [3, pytest.param(100, marks=pytest.mark.full)])
+async def test_nothing_is_left_of_many_workers(cycles: int) -> None:
     """Of the application: descriptors, children, threads, mappings (by the fixture of all tests), tasks and memory."""
 
     async def cycle() -> None:
@@ -176,20 +177,21 @@ async def test_nothing_is_left_of_many_workers() -> None:
     await cycle()
     gc.collect()
     before, tasks, memory = descriptors(), asyncio.all_tasks(), resident(os.getpid())
-    for _ in range(3):
+    for _ in range(cycles):
         await cycle()
     gc.collect()
     assert descriptors() == before and asyncio.all_tasks() == tasks
     assert resident(os.getpid()) - memory < 4 << 20
 
 
-async def test_nothing_is_left_of_many_rooms() -> None:
+@pytest.mark.parametrize("cycles", [3, pytest.param(200, marks=pytest.mark.full)])
+async def test_nothing_is_left_of_many_rooms(cycles: int) -> None:
     """Of the core: slots, descriptors and memory."""
     async with await create_worker() as worker:
         before = len(descriptors(worker.pid))
         await use(worker)
         memory = resident(worker.pid)
-        for _ in range(5):
+        for _ in range(cycles):
             await use(worker)
         await worker.dump()  # after what was closed before
         async with asyncio.timeout(2):

@@ -1,0 +1,76 @@
+"""The control thread stands still while the media thread has much to tell it; the application does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+
+from sfu.bench.engine import CODECS
+
+from .flood import dtls
+from .peer import Peer
+from .processes import ask, resident, until
+from .scene import scene
+from .tcp import TcpPeer
+
+PEERS = 20
+STUCK = 3.0  # seconds
+EVENT_QUEUE = 4 << 20  # bytes
+
+
+async def test_states_are_right_after_a_standstill() -> None:
+    """ICE is answered meanwhile. What is bulk gives way to changes of state, so that none of these is lost."""
+    rng = random.Random(5)
+    async with scene(max_lines=16 * PEERS, max_answer=STUCK + 2) as each:
+        transports = [await each.open_transport() for _ in range(2 * PEERS)]
+        peers = [Peer() for _ in range(PEERS)] + [TcpPeer() for _ in range(PEERS)]
+        memory = resident(each.worker.pid)
+        holding = asyncio.create_task(ask(each.worker, "hold_gil", STUCK))
+        await asyncio.sleep(0.2)
+        try:
+            await asyncio.gather(*(peer.check(transport) for peer, transport in zip(peers, transports, strict=True)))
+            garbage = [dtls(rng).ljust(1200, b"\0") for _ in range(50)]
+            for _ in range(200):
+                for data in garbage:
+                    peers[0].send_raw(data)
+                await asyncio.sleep(0.001)
+            for peer in peers[-PEERS // 2 :]:
+                peer.close()
+            assert not holding.done() and {transport.ice_state for transport in transports} == {"new"}
+            await holding
+            gone, there = transports[-PEERS // 2 :], transports[: -PEERS // 2]
+            await until(lambda: all(transport.ice_state == "disconnected" for transport in gone), 5)
+            await until(lambda: all(transport.ice_state == "completed" for transport in there), 5)
+            assert resident(each.worker.pid) - memory < 2 * EVENT_QUEUE
+            stats = await each.worker.get_core_stats()
+            assert stats["drop.queueFull"] > 5000 and stats["eventsLost"] == 0
+            for peer, transport in zip(peers, there, strict=False):
+                await peer.connect(transport)
+                assert transport.ice_selected_tuple["remotePort"] == peer.port
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+async def test_an_application_that_does_not_read() -> None:
+    """Media for its direct transport is dropped; requests and states are not, and other media does not notice."""
+    async with scene(rate=2000, slice_seconds=2.5) as each:
+        router, memory = each.call.router, resident(each.worker.pid)
+        (producer_id,) = (entry["key"] for entry in (await router.dump())["mapProducerIdConsumerIds"])
+        direct = await router.create_direct_transport()
+        got = []
+        for _ in range(10):
+            consumer = await direct.consume(producer_id=producer_id, rtp_capabilities=router.rtp_capabilities)
+            consumer.on("rtp", got.append)
+        await asyncio.sleep(0.5)
+        assert got
+        time.sleep(2)  # the loop of the application stands still: 40 000 packets
+        grown = resident(each.worker.pid) - memory
+        assert grown < 16 << 20, grown
+        await direct.dump()
+        direct.close()
+        router = await each.worker.create_router(media_codecs=CODECS)
+        router.close()
+        assert resident(os.getpid()) < 1 << 30
