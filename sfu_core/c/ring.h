@@ -84,7 +84,7 @@ static inline uint64_t ring_get_word(uint8_t *at) {
 static inline bool ring_room(ring *r, uint64_t need) {
     if (r->position + need - r->limit <= r->capacity) return true;
     uint64_t head = atomic_load_explicit(&r->shared->head, memory_order_acquire);
-    if (head - r->limit > r->position - r->limit || (head & 7u)) {
+    if (head - r->limit > r->position - r->limit) {
         r->broken = true;
         return false;
     }
@@ -140,7 +140,7 @@ static inline const uint8_t *ring_peek(ring *r, uint32_t *kind, uint32_t *length
         if (r->position == r->limit) {
             uint64_t tail = atomic_load_explicit(&r->shared->tail, memory_order_acquire);
             if (tail == r->position) return NULL;
-            if (tail - r->position > r->capacity || (tail & 7u)) break;
+            if (tail - r->position > r->capacity) break;
             r->limit = tail;
         }
         uint64_t offset = r->position & (r->capacity - 1);
