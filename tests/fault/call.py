@@ -94,13 +94,17 @@ class Call:
         await self._sinks.begin_count()
         self._sending = asyncio.create_task(self._send())
 
+    async def delivered(self) -> int:
+        """Packets that have arrived so far."""
+        return (await self._sinks.counted())["packets"]
+
     async def end(self) -> Count:
         """No more packets; what came of them."""
         assert self._sending is not None
         self._over = True
         await self._sending
         deadline = time.monotonic() + PATIENCE
-        while (await self._sinks.counted())["packets"] < self._sent * self._fan_out and time.monotonic() < deadline:
+        while await self.delivered() < self._sent * self._fan_out and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         received = await self._sinks.end_count(settle=0.1)
         return Count(self._sent, self._fan_out, received["packets"], received["missing"])

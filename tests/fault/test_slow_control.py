@@ -16,7 +16,7 @@ from .scene import scene
 from .tcp import TcpPeer
 
 PEERS = 20
-STUCK = 3.0  # seconds
+STUCK = 4.0  # seconds
 EVENT_QUEUE = 4 << 20  # bytes
 
 
