@@ -98,6 +98,7 @@ async def serve(
         with _watching_peer(loop, sock, lambda: server.abort(ConnectionResetError("the application has ended"))):
             await server.serve(sock)
     finally:
+        _ignore_signals(loop)
         events.close()
         with suppress(BufferError):  # likewise; the process ends anyway
             worker.close()
@@ -137,6 +138,13 @@ def _close_on_signals(loop: asyncio.AbstractEventLoop, close: Callable[[], None]
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, close)
+
+
+def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """From here on it ends by itself, and a signal would find the loop half closed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if loop.remove_signal_handler(number):
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
