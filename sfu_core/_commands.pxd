@@ -30,6 +30,9 @@ cdef enum CommandCode:
     COMMAND_TRACE_SEND = 21      # value
     COMMAND_CLOSE_SEND = 22
     COMMAND_CLEAR_SRTP = 23
+    COMMAND_ADD_LINK = 24
+    COMMAND_CLOSE_LINK = 25
+    COMMAND_CONNECT_LINK = 26    # path, value: the tag of the other end
 
 
 cdef struct Command:

@@ -8,14 +8,15 @@ from libc.string cimport memcpy
 
 from sfu_core._core cimport (
     SF_PAUSED, SF_SYNC, PF_PAUSED, PF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT,
-    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection, Ice,
+    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection, Ice,
     Producer, RecvStream, SendStream, Socket, Transport,
 )
-from sfu_core._events cimport FREED_CONTEXT, tell_freed, timer_remove, timer_want
+from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
 from sfu_core._forward cimport (
     forward_if_full, forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe,
 )
+from sfu_core._links cimport link_close, link_open
 from sfu_core._net cimport net_unwatch, net_watch
 from sfu_core._output cimport (
     count_drop, drop_backlog, output_flush, output_raw, output_slot, socket_tag,
@@ -91,6 +92,14 @@ cdef void run_transport_command(
         connect_plain(core, index, command)
     elif kind == COMMAND_SET_SRTP:
         set_srtp(core, index, <const Keying *>tail)
+    elif kind == COMMAND_ADD_LINK:
+        link_open(core, index)
+    elif kind == COMMAND_CLOSE_LINK:
+        settle(core)
+        link_close(core, index)
+        tell_freed(core, FREED_LINK, index)
+    elif kind == COMMAND_CONNECT_LINK:
+        connect_link(core, index, command)
     elif kind == COMMAND_CLEAR_SRTP:
         clear_srtp(core, index)
     elif kind == COMMAND_SET_EXTENSIONS:
@@ -159,7 +168,7 @@ cdef void add_transport(Core *core, uint32_t index) noexcept nogil:
     elif t.kind == TRANSPORT_DIRECT:
         t.flags |= TF_CONNECTED
         transport_connected(core, index)
-    else:
+    elif not t.flags & TF_LINK:
         core.sockets[t.socket].owner = index
         if t.rtcp_socket != NONE:
             core.sockets[t.rtcp_socket].owner = index
@@ -222,6 +231,15 @@ cdef void connect_plain(Core *core, uint32_t index, const Command *command) noex
     if not t.flags & TF_RTCP_MUX:
         t.rtcp_path = command.rtcp_path
         t.flags |= TF_RTCP_PATH
+    if update_connected(core, index):
+        transport_connected(core, index)
+
+
+cdef void connect_link(Core *core, uint32_t index, const Command *command) noexcept nogil:
+    cdef Transport *t = &core.transports[index]
+    t.path = command.path
+    t.link_tag = command.value
+    t.flags |= TF_PATH
     if update_connected(core, index):
         transport_connected(core, index)
 

@@ -49,6 +49,7 @@ cdef enum:
     TCP_OUT = 262144
     INDEX_BLOCK = 4096           # sender indices reserved at a time
     BACKLOG_PER_SOCKET = 512
+    MAX_LINKS = 256              # neighbours of a core
 
 
 cdef enum TransportFlags:
@@ -59,6 +60,7 @@ cdef enum TransportFlags:
     TF_RTCP_MUX = 16
     TF_PATH = 32                 # path is known
     TF_RTCP_PATH = 64
+    TF_LINK = 128                # a pipe through a ring
 
 
 cdef enum ProducerFlags:
@@ -85,9 +87,9 @@ cdef enum SendFlags:
 
 
 cdef struct Path:
-    # Where datagrams of a transport go: a UDP socket and an address, or a TCP connection.
-    uint32_t channel             # index of a socket, or of a connection if `tcp`
-    uint32_t tcp
+    # Where datagrams of a transport go: a UDP socket and an address, a TCP connection, or a ring to a neighbour.
+    uint32_t channel             # index of a socket, a connection or a link
+    uint32_t tcp                 # 0 socket, 1 connection, 2 link
     Address remote
 
 
@@ -123,6 +125,21 @@ cdef struct Connection:
     Address remote
     uint8_t incoming[TCP_IN]
     uint8_t outgoing[TCP_OUT]
+
+
+cdef struct Link:
+    # A pair of rings to a neighbour; local to the process.
+    ring incoming
+    ring outgoing
+    void *memory
+    uint64_t bytes
+    int32_t bell_in              # the neighbour rings it
+    int32_t bell_out
+    uint32_t live
+    uint32_t dirty               # something was written since the last publication
+    uint64_t packets
+    uint64_t dropped
+    uint64_t bells
 
 
 cdef struct Tuple:
@@ -168,6 +185,7 @@ cdef struct Transport:
     uint16_t twcc_seq            # next transport-wide sequence number towards the peer
     uint16_t reserved
     uint32_t rtcp_index          # next SRTCP index
+    uint64_t link_tag            # of the neighbour's end of a pipe through a ring
     Meter sent                   # all that goes out
     Meter rtp_sent
     # ---- not on the way of a forwarded packet from here on
@@ -432,6 +450,9 @@ cdef struct Core:
     SrtpContext **srtp_out
     uint32_t *heap               # transports by deadline
     uint32_t heap_length
+    Link links[MAX_LINKS]
+    uint32_t link_count
+    uint32_t links_dirty
     ring commands                # read end
     ring events                  # write end
     ring freed                   # write end

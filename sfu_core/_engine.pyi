@@ -152,6 +152,22 @@ class Engine:
     def transport_stats(self, transport: int) -> TransportStats: ...
     def transport_tuples(self, transport: int) -> list[tuple[str, int, str, int, int]]: ...
 
+    # --- rings to neighbours: clear packets between the cores of one host
+    def add_link(self, memfd: int, capacity: int, side: int, bell_in: int, bell_out: int) -> int:
+        """Map a pair of rings of `capacity` bytes (a power of two); the other core uses the other side (0, 1).
+
+        The engine takes over the eventfds (its own bell and the neighbour's), not the memfd.
+        """
+
+    def close_link(self, link: int) -> None:
+        """Its transports must have been closed before."""
+
+    def link_stats(self, link: int) -> dict[str, int]: ...
+    def add_link_transport(self) -> int:
+        """One end of a pipe; its handle is the tag that the other end sends to."""
+
+    def connect_link(self, transport: int, link: int, tag: int) -> None: ...
+
     # --- producers
     def add_producer(
         self,

@@ -1,5 +1,6 @@
 """The door between the control thread and the media thread of a core process (documented in the .pyi)."""
 
+import os
 import secrets
 import socket as sockets
 
@@ -8,27 +9,27 @@ from libc.string cimport memcpy, memset
 
 from sfu_core._codecs cimport CODEC_VP8
 from sfu_core._commands cimport (
-    COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SOCKET, COMMAND_ADD_TRANSPORT, COMMAND_CLOSE_PRODUCER,
-    COMMAND_CLEAR_SRTP, COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT,
-    COMMAND_DATAGRAM, COMMAND_KEY_FRAME, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP,
-    COMMAND_RTP, COMMAND_SET_BITRATE, COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER,
-    COMMAND_TRACE_SEND, Command, IceNames, Keying,
+    COMMAND_ADD_LINK, COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SOCKET, COMMAND_ADD_TRANSPORT,
+    COMMAND_CLEAR_SRTP, COMMAND_CLOSE_LINK, COMMAND_CLOSE_PRODUCER, COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET,
+    COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_CONNECT_LINK, COMMAND_DATAGRAM, COMMAND_KEY_FRAME,
+    COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP, COMMAND_SET_BITRATE,
+    COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER, COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
 from sfu_core._core cimport (
-    MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME, SF_IGNORE_DTX,
-    SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS,
-    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_RTCP_MUX, TF_SRTP, PayloadType,
-    Producer, RecvStream, SendStream, Socket, Transport,
+    MAX_LINKS, MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME,
+    SF_IGNORE_DTX, SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS,
+    TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_LINK,
+    TF_RTCP_MUX, TF_SRTP, Link, PayloadType, Producer, RecvStream, SendStream, Socket, Transport,
 )
 from sfu_core._door cimport Door
 from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
+from sfu_core._memory cimport memory_open_link
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
 from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
+from sfu_core._ring cimport ring_bytes
 from sfu_core._rtp cimport EXT_ABS_SEND_TIME, EXT_KINDS, EXT_MID, EXT_TWCC, RTP_MID_MAX
-from sfu_core._rtx cimport (
-    SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init,
-)
+from sfu_core._rtx cimport SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init
 from sfu_core._slab cimport NONE, give_slot, take_slot
 from sfu_core._srtp cimport SrtpKeys, srtp_context_free, srtp_context_new, srtp_keys_set
 from sfu_core._stream cimport meter_init, recv_init, send_init
@@ -38,6 +39,7 @@ from sfu_core._types cimport (
 
 # mediasoup's numbers of SRTP suites -> those of RFC 5764 and RFC 7714
 SUITES = {0: 8, 1: 7, 2: 1, 3: 2}
+
 
 cdef bytes text_of(str value, str name, size_t limit):
     cdef bytes data = value.encode()
@@ -229,6 +231,51 @@ cdef class Engine(Door):
 
     def transport_tuples(self, uint64_t transport):
         return transport_tuples(self.core, self.find(TABLE_TRANSPORTS, transport, "transport"))
+
+    # ------------------------------------------------------------ rings to neighbours
+
+    def add_link(self, int memfd, uint64_t capacity, uint32_t side, int bell_in, int bell_out):
+        cdef uint32_t index
+        if capacity & (capacity - 1) or not 4096 <= capacity <= 1 << 30:
+            raise TypeError("capacity must be a power of two from 4096 to 2**30")
+        if os.fstat(memfd).st_size < 2 * ring_bytes(capacity):
+            raise TypeError("memfd is too small for two rings of this capacity")
+        self.collect_freed()
+        index = memory_open_link(self.core, memfd, capacity, side, bell_in, bell_out)
+        if index == NONE:
+            raise BufferError("this core has no room for another link")
+        self.post(COMMAND_ADD_LINK, index, 0, b"")
+        return index + 1
+
+    cdef uint32_t find_link(self, uint32_t link) except? 0xFFFFFFFF:
+        if not 0 < link <= MAX_LINKS or self.core == NULL or self.core.links[link - 1].memory == NULL:
+            raise LookupError(f"no link {link}")
+        return link - 1
+
+    def close_link(self, uint32_t link):
+        self.post_close(COMMAND_CLOSE_LINK, self.find_link(link))
+
+    def link_stats(self, uint32_t link):
+        cdef Link *found = &self.core.links[self.find_link(link)]
+        return {
+            "packets": found.packets, "dropped": found.dropped, "bells": found.bells,
+            "broken": bool(found.incoming.broken or found.outgoing.broken),
+        }
+
+    def add_link_transport(self):
+        cdef uint32_t index = self.new_transport(TRANSPORT_PIPE)
+        self.core.transports[index].flags |= TF_LINK
+        self.post_new(COMMAND_ADD_TRANSPORT, TABLE_TRANSPORTS, index)
+        return self.handle(TABLE_TRANSPORTS, index)
+
+    def connect_link(self, uint64_t transport, uint32_t link, uint64_t tag):
+        cdef Command command
+        memset(&command, 0, sizeof(command))
+        command.index = self.find(TABLE_TRANSPORTS, transport, "transport")
+        command.value = tag
+        command.path.channel = self.find_link(link)
+        command.path.tcp = 2
+        self.post_command(COMMAND_CONNECT_LINK, &command, b"")
 
     # ------------------------------------------------------------ producers
 

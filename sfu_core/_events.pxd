@@ -74,6 +74,7 @@ cdef void event_trace(
 # The slot of a closed object is free again (`table`), or a pointer is no longer used (`table` FREED_CONTEXT).
 cdef enum:
     FREED_CONTEXT = 100
+    FREED_LINK = 101
 cdef void tell_freed(Core *core, uint32_t table, uint64_t value) noexcept nogil
 
 # Timers: each transport has at most one place in the heap, at its earliest deadline.

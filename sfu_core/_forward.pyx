@@ -10,13 +10,14 @@ from libc.string cimport memcpy
 from sfu_core._bytes cimport seq_extend
 from sfu_core._core cimport (
     INDEX_BLOCK, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED, SF_MID, SF_NACK, SF_NEEDS_KEY,
-    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TF_CONNECTED, Producer, Record, RecvStream, SendStream, Transport,
+    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream, SendStream, Transport,
 )
 from sfu_core._events cimport (
     EVENT_CONSUMER_TRACE, EVENT_PRODUCER_TRACE, EVENT_RTP, TRACE_FIR, TRACE_KEYFRAME, TRACE_PLI, TRACE_RTP, TraceInfo,
     event_bytes, event_trace, handle_of, timer_want,
 )
 from sfu_core._history cimport history_get, record_at, record_header, record_payload
+from sfu_core._links cimport LINK_RTP, link_commit, link_reserve
 from sfu_core._munge cimport MUNGE_OK, munge_drop, munge_packet, munge_sync, reserve
 from sfu_core._output cimport count_drop, output_rtcp, output_rtp, output_slot
 from sfu_core._rtcp cimport FirEntry
@@ -94,8 +95,13 @@ cdef inline bint wanted(Core *core, SendStream *s, const Record *record) noexcep
 cdef void forward_one(Core *core, uint32_t send, SendStream *s, Transport *t, Record *record) noexcept nogil:
     cdef uint64_t out_ext
     cdef uint32_t out_ts, ast
-    cdef uint8_t *slot
+    cdef uint8_t *slot = NULL
     cdef uint32_t header_length = record.template.len
+    if t.flags & TF_LINK:
+        slot = link_reserve(core, s.transport, header_length + record.payload_length)
+        if slot == NULL:
+            restart_after_full_link(core, s)
+            return
     if munge_packet(
         &s.munger, record.ext_seq, record.timestamp, record.arrival_ns, &out_ext, &out_ts
     ) != MUNGE_OK:
@@ -106,7 +112,8 @@ cdef void forward_one(Core *core, uint32_t send, SendStream *s, Transport *t, Re
     ) == SENT_DUPLICATE:
         return
     reserve(&s.munger.reserved_until, out_ext, INDEX_BLOCK)
-    slot = output_slot(core)
+    if not t.flags & TF_LINK:
+        slot = output_slot(core)
     memcpy(slot, record_header(record), header_length)
     rtp_patch(slot, record.pt, record.marker, <uint16_t>out_ext, out_ts, s.ssrc)
     write_extensions(s, slot, record, ast, t.twcc_seq)
@@ -122,7 +129,18 @@ cdef void forward_one(Core *core, uint32_t send, SendStream *s, Transport *t, Re
         memcpy(slot + header_length, record_payload(record), record.payload_length)
         event_bytes(core, EVENT_RTP, handle_of(&s.head, send), slot, header_length + record.payload_length)
         return
+    if t.flags & TF_LINK:
+        memcpy(slot + header_length, record_payload(record), record.payload_length)
+        link_commit(core, s.transport, LINK_RTP, header_length + record.payload_length)
+        return
     output_rtp(core, s.transport, s.ssrc, out_ext, header_length, record_payload(record), record.payload_length)
+
+
+cdef void restart_after_full_link(Core *core, SendStream *s) noexcept nogil:
+    """What does not fit would only be a hole for everybody behind the pipe: go on with the next key frame."""
+    s.flags |= SF_SYNC
+    if s.flags & SF_VIDEO:
+        request_key_frame(core, s.recv, False)
 
 
 cdef inline void write_extensions(

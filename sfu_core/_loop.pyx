@@ -9,11 +9,12 @@ from libc.string cimport memcpy, memmove
 
 from sfu_core._bytes cimport load16
 from sfu_core._commands cimport close_connection, run_commands
-from sfu_core._core cimport TCP_IN, Connection, Path, Socket
+from sfu_core._core cimport TABLE_TRANSPORTS, TCP_IN, TF_LINK, Connection, Link, Path, Socket, Transport
 from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next_ns, timer_take
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
 from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
 from sfu_core._ice cimport ice_data_on, ice_receive
+from sfu_core._links cimport LINK_RTCP, LINK_RTP, LINK_TAG, links_awake, links_may_sleep
 from sfu_core._net cimport (
     NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive, net_ring_bell,
     net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
@@ -21,7 +22,7 @@ from sfu_core._net cimport (
 from sfu_core._output cimport connection_tag, connection_writable, count_drop, output_flush, socket_writable
 from sfu_core._paths cimport tuple_find
 from sfu_core._receive cimport receive_flush, receive_rtp
-from sfu_core._ring cimport ring_awake, ring_may_sleep, ring_publish
+from sfu_core._ring cimport ring_awake, ring_consume, ring_may_sleep, ring_peek, ring_publish
 from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, packet_kind
 from sfu_core._slab cimport NONE, SLOT_LIVE, take_slot
 from sfu_core._stream cimport meter_add
@@ -37,6 +38,7 @@ cdef enum:
     WAKES_PER_MS = 3
     EMPTY_TICKS = 4              # after so many ticks without work it blocks again
     ACCEPTS_PER_TURN = 64
+    LINK_BATCH = 1024            # records of one link per turn
 
 cdef int64_t FOREVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t TICK_NS = 400000
@@ -88,6 +90,7 @@ cdef void turn(Core *core, int count, const uint64_t *tags, const uint32_t *read
     cdef int i
     core.counters.ticks += 1
     run_commands(core)
+    drain_links(core)
     for i in range(count):
         serve(core, tags[i], ready[i])
     receive_flush(core)
@@ -141,8 +144,9 @@ cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept
             count = net_wait(core.epoll_fd, 0, tags, ready)
         if count:
             return count
-    if not ring_may_sleep(&core.commands):
+    if not ring_may_sleep(&core.commands) or not links_may_sleep(core):
         ring_awake(&core.commands)
+        links_awake(core)
         return net_wait(core.epoll_fd, 0, tags, ready)
     left = timer_next_ns(core)
     core.counters.sleeps += 1
@@ -153,6 +157,7 @@ cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept
         left = 0 if left < 0 else (1000 if left > 1000 else left)
         count = net_wait(core.epoll_fd, <int>left, tags, ready)
     ring_awake(&core.commands)
+    links_awake(core)
     core.counters.wakes += 1
     return count
 
@@ -184,6 +189,9 @@ cdef void serve(Core *core, uint64_t tag, uint32_t ready) noexcept nogil:
     if kind == 0:
         net_hear_bell(core.command_fd)
         run_commands(core)
+    elif kind == 3:
+        net_hear_bell(core.links[index].bell_in)
+        drain_links(core)
     elif kind == 1:
         if core.sockets[index].head.state != SLOT_LIVE:
             return
@@ -268,6 +276,53 @@ cdef void webrtc_datagram(
         event_bytes(core, EVENT_DATAGRAM, handle_of(&core.transports[transport].head, transport), data, length)
     else:
         count_drop(core, transport, DROP_UNKNOWN_KIND)
+
+
+# ---------------------------------------------------------------- rings to neighbours
+
+cdef void drain_links(Core *core) noexcept nogil:
+    cdef uint32_t i
+    for i in range(core.link_count):
+        if core.links[i].live:
+            drain_link(core, &core.links[i])
+
+
+cdef void drain_link(Core *core, Link *link) noexcept nogil:
+    cdef const uint8_t *data
+    cdef uint32_t kind = 0
+    cdef uint32_t length = 0
+    cdef uint32_t count = 0
+    while count < LINK_BATCH:
+        data = ring_peek(&link.incoming, &kind, &length)
+        if data == NULL:
+            return
+        if length >= LINK_TAG and length <= LINK_TAG + SLOT_SIZE:
+            link_packet(core, kind, <uint8_t *>data, length)
+        else:
+            count_drop(core, NONE, DROP_OVERSIZED)
+        ring_consume(&link.incoming, length)
+        count += 1
+
+
+cdef void link_packet(Core *core, uint32_t kind, uint8_t *data, uint32_t length) noexcept nogil:
+    """In place; it is in the history, or answered, before its room is given back."""
+    cdef uint64_t tag = 0
+    cdef uint32_t index
+    cdef Transport *t
+    memcpy(&tag, data, LINK_TAG)
+    index = <uint32_t>tag
+    if index >= core.header.tables[<int>TABLE_TRANSPORTS].capacity:
+        count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
+        return
+    t = &core.transports[index]
+    if t.head.state != SLOT_LIVE or t.head.generation != <uint32_t>(tag >> 32) or not t.flags & TF_LINK:
+        count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
+    elif kind == LINK_RTP:
+        receive_rtp(core, index, NONE, &t.path, data + LINK_TAG, length - LINK_TAG)
+        receive_flush(core)
+        forward_if_full(core)
+    elif kind == LINK_RTCP:
+        receive_rtcp(core, index, NONE, &t.path, data + LINK_TAG, length - LINK_TAG)
 
 
 # ---------------------------------------------------------------- TCP

@@ -29,5 +29,8 @@ cdef uint64_t memory_bytes(const Capacities *capacities) noexcept nogil
 cdef bint memory_open(Core *core, Ends *ends, const Capacities *capacities, int slab_fd) noexcept nogil
 # Sockets and SRTP contexts that were not closed one by one.
 cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil
+# A ring pair that a neighbour has the other end of; it is mapped, the bells are taken over. An index, or NONE.
+cdef uint32_t memory_open_link(Core *core, int fd, uint64_t capacity, uint32_t side, int bell_in, int bell_out) noexcept nogil
+cdef void memory_close_link(Core *core, uint32_t link) noexcept nogil
 cdef void memory_close(Core *core, Ends *ends) noexcept nogil
 cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil

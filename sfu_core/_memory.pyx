@@ -7,9 +7,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from sfu_core._core cimport (
-    BATCH, TABLE_BACKLOG, TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES,
+    BATCH, MAX_LINKS, TABLE_BACKLOG, TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES,
     TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_SSRCS, TABLE_TRANSPORTS, TABLE_TUPLES, Backlog, Connection,
-    Counters, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry, Transport, Tuple,
+    Counters, Link, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry, Transport, Tuple,
 )
 from sfu_core._nack cimport NackList
 from sfu_core._net cimport NET_RX, net_rx_init
@@ -179,6 +179,41 @@ cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil:
     for i in range(core.free_connections.fresh):
         if core.connections[i].head.state != SLOT_FREE and core.connections[i].fd >= 0:
             close(core.connections[i].fd)
+    for i in range(MAX_LINKS):
+        if core.links[i].memory != NULL:
+            memory_close_link(core, i)
+
+
+cdef uint32_t memory_open_link(
+    Core *core, int fd, uint64_t capacity, uint32_t side, int bell_in, int bell_out
+) noexcept nogil:
+    """Side 0 writes the first ring and reads the second, side 1 the other way round."""
+    cdef uint32_t i = 0
+    cdef Link *link
+    cdef uint8_t *second
+    while i < MAX_LINKS and core.links[i].memory != NULL:
+        i += 1
+    if i == MAX_LINKS:
+        return NONE
+    link = &core.links[i]
+    memset(link, 0, sizeof(Link))
+    link.bytes = 2 * ring_bytes(capacity)
+    link.memory = slab_map(fd, link.bytes)
+    if link.memory == NULL:
+        return NONE
+    second = <uint8_t *>link.memory + ring_bytes(capacity)
+    ring_attach(&link.outgoing, second if side else <uint8_t *>link.memory, capacity, True)
+    ring_attach(&link.incoming, <uint8_t *>link.memory if side else second, capacity, False)
+    link.bell_in = bell_in
+    link.bell_out = bell_out
+    return i
+
+
+cdef void memory_close_link(Core *core, uint32_t link) noexcept nogil:
+    slab_unmap(core.links[link].memory, core.links[link].bytes)
+    close(core.links[link].bell_in)
+    close(core.links[link].bell_out)
+    core.links[link].memory = NULL
 
 
 cdef void memory_close(Core *core, Ends *ends) noexcept nogil:

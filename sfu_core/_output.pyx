@@ -9,10 +9,11 @@ from libc.string cimport memcpy
 
 from sfu_core._bytes cimport load32, store16
 from sfu_core._core cimport (
-    BACKLOG_PER_SOCKET, BATCH, GSO_MAX_BYTES, GSO_MAX_SEGMENTS, INDEX_BLOCK, TCP_OUT, TF_KEYED, TF_PATH, TF_RTCP_MUX,
+    BACKLOG_PER_SOCKET, BATCH, GSO_MAX_BYTES, GSO_MAX_SEGMENTS, INDEX_BLOCK, TCP_OUT, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX,
     TF_RTCP_PATH, TF_SRTP, Backlog, Outgoing, Socket,
 )
 from sfu_core._events cimport EVENT_RTCP, event_bytes, handle_of
+from sfu_core._links cimport LINK_RTCP, link_commit, link_reserve, links_publish
 from sfu_core._net cimport (
     NET_BLOCKED, NET_NO_GSO, NET_SENT_ALL, net_send, net_send_one, net_stream_write, net_tx_datagram, net_tx_message,
     net_tx_reset, net_tx_segment, net_tx_segments, net_watch,
@@ -80,6 +81,9 @@ cdef void output_rtcp(Core *core, uint32_t transport, uint32_t length) noexcept 
     if t.kind == TRANSPORT_DIRECT:
         event_bytes(core, EVENT_RTCP, handle_of(&t.head, transport), slot, length)
         return
+    if t.flags & TF_LINK:
+        copy_to_link(core, transport, slot, length)
+        return
     if not t.flags & (TF_PATH if t.flags & TF_RTCP_MUX else TF_RTCP_PATH):
         count_drop(core, transport, DROP_NOT_CONNECTED)
         return
@@ -105,6 +109,17 @@ cdef void output_rtcp(Core *core, uint32_t transport, uint32_t length) noexcept 
     job.out = slot + 8
     job.rtcp = True
     t.rtcp_index += 1
+
+
+cdef void copy_to_link(Core *core, uint32_t transport, const uint8_t *data, uint32_t length) noexcept nogil:
+    cdef uint8_t *place
+    if not core.transports[transport].flags & TF_PATH:
+        count_drop(core, transport, DROP_NOT_CONNECTED)
+        return
+    place = link_reserve(core, transport, length)
+    if place != NULL:
+        memcpy(place, data, length)
+        link_commit(core, transport, LINK_RTCP, length)
 
 
 cdef void output_raw(Core *core, uint32_t transport, const Path *path, uint32_t length) noexcept nogil:
@@ -146,6 +161,7 @@ cdef void output_flush(Core *core) noexcept nogil:
             i = send_socket_run(core, i)
     core.out_count = 0
     core.job_count = 0
+    links_publish(core)
 
 
 cdef inline void count_sent(Core *core, const Outgoing *out) noexcept nogil:

@@ -60,7 +60,8 @@ cdef enum Drop:
     DROP_SEND_BACKLOG = 22       # the socket would block and its backlog is full
     DROP_SEND_FAILED = 23        # the kernel refused (EMSGSIZE, ENETUNREACH ...)
     DROP_TCP_FRAME = 24          # a frame longer than any packet: the connection is closed
-    DROP_COUNT = 25
+    DROP_LINK_FULL = 25          # the ring to a neighbour
+    DROP_COUNT = 26
 
 cdef struct Address:
     # A socket address as the kernel takes it; unused bytes are zero, so that two can be compared as bytes.

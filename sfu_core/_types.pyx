@@ -4,6 +4,6 @@ DROPS: tuple[str, ...] = (
     "unknownKind", "oversized", "unknownTuple", "stunMalformed", "stunUnknownUser", "stunUnauthorized",
     "stunIgnored", "notConnected", "rtpMalformed", "rtcpMalformed", "srtpAuth", "srtpReplayed", "srtpFailed",
     "unknownSsrc", "unknownPayloadType", "tableFull", "sequence", "duplicate", "rtxUseless", "paused",
-    "padding", "queueFull", "sendBacklog", "sendFailed", "tcpFrame",
+    "padding", "queueFull", "sendBacklog", "sendFailed", "tcpFrame", "linkFull",
 )
 assert len(DROPS) == DROP_COUNT
