@@ -68,9 +68,7 @@ def renew(modules: Path) -> None:
         for section, facts in schema.items()
     ]
     (DATA / "schema.json").write_text("{" + "\n},\n".join(sections) + "\n}}\n")
-    output = subprocess.run(
-        ["node", str(PEER), str(modules), "samples"], capture_output=True, text=True, check=True
-    )
+    output = subprocess.run(["node", str(PEER), str(modules), "samples"], capture_output=True, text=True, check=True)
     for line in output.stdout.splitlines():
         sample = json.loads(line)
         (DATA / f"{sample['name']}.bin").write_bytes(base64.b64decode(sample["base64"]))

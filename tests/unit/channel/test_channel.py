@@ -3,71 +3,18 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from sfu_core.channel import messages as m
-from sfu_core.channel import stream as stream_module
-from sfu_core.channel.channel import StreamChannel
 from sfu_core.channel.codec import ProtocolError
-from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.place import Place
 from sfu_core.channel.server import Answer, ChannelServer
 from sfu_core.errors import NotFoundError, SfuError, UnsupportedError, WorkerClosedError
 
-CODEC = MessagePackCodec()
-LAYERS = m.ConsumerLayers(spatial_layer=1)
-
-
-class Worker:
-    """The far end: records what it is told, answers with `answer`."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[m.Request[Any], str]] = []
-        self.notifications: list[tuple[m.Notification, str]] = []
-        self.answer: Callable[[m.Request[Any]], Answer | Awaitable[Answer]] = lambda request: None
-        self.server = ChannelServer(self.handle, self.on_notification)
-
-    def handle(self, request: m.Request[Any], handler_id: str) -> Answer | Awaitable[Answer]:
-        self.requests.append((request, handler_id))
-        return self.answer(request)
-
-    def on_notification(self, notification: m.Notification, handler_id: str) -> None:
-        self.notifications.append((notification, handler_id))
-
-
-@asynccontextmanager
-async def connected(place: Place | None = None) -> AsyncIterator[tuple[StreamChannel, Worker]]:
-    ours, theirs = socket.socketpair()
-    worker = Worker()
-    serving = asyncio.create_task(worker.server.serve(theirs))
-    channel = await StreamChannel.connect(ours, place)
-    try:
-        yield channel, worker
-    finally:
-        channel.close()
-        await channel.ended()
-        await serving
-
-
-@asynccontextmanager
-async def raw() -> AsyncIterator[tuple[StreamChannel, socket.socket]]:
-    """A channel whose far end is a bare socket."""
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    channel = await StreamChannel.connect(ours)
-    with theirs:
-        yield channel, theirs
-        channel.close()
-    await channel.ended()
-
-
-async def turns(count: int = 20) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+from .pair import CODEC, LAYERS, Worker, connected, raw, turns
 
 
 def test_a_request_is_answered() -> None:
@@ -186,8 +133,7 @@ def test_notifications_arrive_in_order_and_only_at_their_target() -> None:
             heard: list[m.Notification] = []
             channel.subscribe("p", heard.append)
             sent = [
-                m.ProducerVideoOrientationChange(camera=False, flip=False, rotation=number)
-                for number in range(200)
+                m.ProducerVideoOrientationChange(camera=False, flip=False, rotation=number) for number in range(200)
             ]
             for notification in sent:
                 worker.server.notify(notification, "p")
@@ -437,74 +383,5 @@ def test_a_reply_without_its_body_fails_that_request_only() -> None:
             with pytest.raises(ProtocolError, match="the reply to WORKER_DUMP"):
                 await channel.request(m.WorkerDump())
             await channel.request(m.ConsumerPause(), "c")
-
-    asyncio.run(main())
-
-
-def test_media_is_dropped_and_requests_wait_while_the_worker_does_not_read() -> None:
-    async def main() -> None:
-        async with raw() as (channel, peer):
-            packet = m.ProducerSend(data=bytes(60_000))
-            for number in range(1000):
-                channel.notify(packet, "p")
-                if number % 100 == 0:
-                    await asyncio.sleep(0)
-            waiting = channel._stream._queued + channel._stream._unsent()
-            assert stream_module.HIGH_WATER < waiting < 2 * stream_module.HIGH_WATER + 100_000
-            asking = asyncio.create_task(channel.request(m.WorkerDump()))
-            await asyncio.sleep(0.02)
-            assert channel._pending == {}  # not even encoded
-            received = 0
-            while not channel._pending:
-                try:
-                    received += len(peer.recv(1 << 20))
-                except BlockingIOError:
-                    await asyncio.sleep(0)
-            assert 0 < received < 1000 * 60_000 / 10
-            channel.close()
-            with pytest.raises(WorkerClosedError):
-                await asking
-
-    asyncio.run(main())
-
-
-def test_a_worker_that_never_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "HARD_LIMIT", 4 << 20)
-
-    async def main() -> None:
-        async with raw() as (channel, _):
-            message = m.DataProducerSend(ppid=53, data=bytes(1 << 20))
-            for _ in range(8):
-                channel.notify(message, "d")
-                await asyncio.sleep(0)
-            reason = await asyncio.wait_for(channel.ended(), 5)
-            assert "stopped reading" in str(reason)
-
-    asyncio.run(main())
-
-
-def test_the_server_drops_media_for_a_slow_reader() -> None:
-    async def main() -> None:
-        ours, theirs = socket.socketpair()
-        with ours:
-            worker = Worker()
-            serving = asyncio.create_task(worker.server.serve(theirs))
-            await asyncio.sleep(0.01)
-            for _ in range(100):
-                worker.server.notify(m.ConsumerRtp(data=bytes(60_000)), "c")
-            assert worker.server.media_dropped > 50
-        assert isinstance(await asyncio.wait_for(serving, 5), ConnectionError)
-
-    asyncio.run(main())
-
-
-def test_many_requests_at_once() -> None:
-    async def main() -> None:
-        async with connected() as (channel, worker):
-            worker.answer = lambda r: m.ConsumerSetPriorityResponse(priority=r.priority)  # type: ignore[attr-defined]
-            replies = await asyncio.gather(
-                *(channel.request(m.ConsumerSetPriority(priority=n % 256), "c") for n in range(3000))
-            )
-            assert [reply.priority for reply in replies] == [n % 256 for n in range(3000)]
 
     asyncio.run(main())

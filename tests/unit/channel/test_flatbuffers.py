@@ -49,9 +49,7 @@ from .strategies import instances
 CODEC = FlatBuffersCodec()
 SCHEMA = json.loads((DATA / "schema.json").read_text())
 ID = "7b1f0a52-0b6e-4b8e-9f3a-3f0f8a3a1c11"
-MODULES = Path(
-    os.environ.get("SFU_NODE_MODULES") or Path(__file__).parents[2] / "interop" / "node_modules"
-).resolve()
+MODULES = Path(os.environ.get("SFU_NODE_MODULES") or Path(__file__).parents[2] / "interop" / "node_modules").resolve()
 few = settings(
     max_examples=12,
     deadline=None,
@@ -458,9 +456,7 @@ def test_the_library_agrees_on_requests(kind: type[m.Request[Any]], library: Lib
 @pytest.mark.parametrize("kind", m.NOTIFICATIONS.values(), ids=lambda kind: kind.__name__)
 @few
 @given(data=st.data())
-def test_the_library_agrees_on_notifications(
-    kind: type[m.Notification], library: Library, data: st.DataObject
-) -> None:
+def test_the_library_agrees_on_notifications(kind: type[m.Notification], library: Library, data: st.DataObject) -> None:
     check(library, CODEC.notification(data.draw(instances(kind)), ID))
 
 
@@ -473,9 +469,7 @@ def test_the_library_agrees_on_replies(kind: Any, library: Library, data: st.Dat
 
 def test_the_records_are_those_of_the_library(library: Library) -> None:
     assert read_schema(MODULES / "mediasoup" / "worker" / "fbs") == SCHEMA
-    output = subprocess.run(
-        ["node", str(PEER), str(MODULES), "samples"], capture_output=True, text=True, check=True
-    )
+    output = subprocess.run(["node", str(PEER), str(MODULES), "samples"], capture_output=True, text=True, check=True)
     samples = [json.loads(line) for line in output.stdout.splitlines()]
     assert [sample["name"] for sample in samples] == RECORDED
     for sample in samples:

@@ -20,9 +20,7 @@ def webrtc(transport: str, server: str) -> m.RouterCreateWebRtcTransportWithServ
 
 
 def direct(transport: str) -> m.RouterCreateDirectTransport:
-    return m.RouterCreateDirectTransport(
-        transport_id=transport, options=m.DirectTransportOptions(base=OPTIONS)
-    )
+    return m.RouterCreateDirectTransport(transport_id=transport, options=m.DirectTransportOptions(base=OPTIONS))
 
 
 def produce(producer: str) -> m.TransportProduce:

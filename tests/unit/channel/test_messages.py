@@ -68,9 +68,7 @@ def integers_without_width(kind: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "kind", [*REQUESTS, *NOTIFICATIONS, *m.response_types()], ids=lambda kind: kind.__name__
-)
+@pytest.mark.parametrize("kind", [*REQUESTS, *NOTIFICATIONS, *m.response_types()], ids=lambda kind: kind.__name__)
 def test_every_number_has_a_width(kind: Any) -> None:
     assert integers_without_width(kind) == []
 

@@ -24,9 +24,7 @@ def test_the_host_id_is_stable_and_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize("which", ["_MACHINE_ID", "_BOOT_ID"])
-def test_another_machine_or_boot_is_another_host(
-    which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_another_machine_or_boot_is_another_host(which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = host_id()
     host_id.cache_clear()
     other = tmp_path / "id"

@@ -12,7 +12,7 @@ from typing import Any
 
 Event = tuple[Any, ...]
 
-SLABS = ("socket", "transport", "producer", "recv", "send")
+SLABS = ("socket", "transport", "producer", "recv", "send", "link")
 
 
 class FakeEngine:
@@ -151,6 +151,24 @@ class FakeEngine:
     def transport_tuples(self, transport: int) -> list[tuple[str, int, str, int, int]]:
         self._get("transport", transport)
         return []
+
+    def add_link(self, memfd: int, capacity: int, side: int, bell_in: int, bell_out: int) -> int:
+        return self._add("link", memfd=memfd, capacity=capacity, side=side, bells=(bell_in, bell_out))
+
+    def close_link(self, link: int) -> None:
+        assert not [t for t in self.live["transport"].values() if t.get("link") == link], "still in use"
+        self._remove("link", link)
+
+    def link_stats(self, link: int) -> dict[str, int]:
+        self._get("link", link)
+        return {"packets": 0, "dropped": 0, "bells": 0, "broken": 0}
+
+    def add_link_transport(self) -> int:
+        return self._add("transport", kind="link")
+
+    def connect_link(self, transport: int, link: int, tag: int) -> None:
+        self._get("link", link)
+        self._get("transport", transport).update(link=link, tag=tag)
 
     def add_producer(
         self, transport: int, kind: int, codecs: Sequence[Any], encodings: Sequence[Any], **options: Any
