@@ -86,9 +86,10 @@ def test_bench_over_a_bare_relay(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(document["results"]) == 2
     assert document["machine"]["cpus"] >= 1
     for row in document["results"]:
-        assert row["lost"] < 0.01 or row["waited"] > report.BUSY
         assert row["datagramBytes"] == 1212
-        assert 0.2 < row["ratio"] < 5
+        if row["waited"] < report.BUSY:
+            assert row["lost"] < 0.01
+            assert 0.2 < row["ratio"] < 5
     assert "packets per second" in printed
 
 
