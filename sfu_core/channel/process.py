@@ -136,19 +136,22 @@ class ProcessChannel(StreamChannel):
         self._loop.add_reader(process.sentinel, self._on_exit)
 
     async def running(self, timeout: float) -> None:
-        """Waits until the worker says that it is ready; TypeError if it refuses its settings."""
+        """Waits until the worker says that it is ready; TypeError if it refuses its settings, with its reason."""
         ready: asyncio.Future[None] = self._loop.create_future()
+        complaints: list[str] = []
 
         def on_notification(_: Notification) -> None:
             if not ready.done():
                 ready.set_result(None)
 
         self.subscribe(str(self.pid), on_notification)
+        self.on_log(complaints.append)
         await asyncio.wait((ready, self._end), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         self.unsubscribe(str(self.pid))
+        self._log_listeners.remove(complaints.append)
         if self._end.done():
             if self._exit_code == WRONG_SETTINGS:
-                raise TypeError("wrong settings")
+                raise TypeError(complaints[-1][1:] if complaints else "wrong settings")
             raise WorkerExitError(self.pid, self._exit_code, " before it was ready")
         if not ready.done():
             raise SfuError(f"worker process {self.pid} was not ready after {timeout:g} s")

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sfu_core._engine import Engine
+from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.worker.core_process import MediaThread, serve
 from sfu_core.worker.settings import EngineSettings, check
@@ -30,13 +31,13 @@ _IGNORED = (signal.SIGPIPE, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signa
 
 
 def run(sock_fd: int, settings: WorkerSettings) -> None:
-    """Serve the channel on `sock_fd` until it ends. Exits with 42 if the settings will not do."""
+    """Serve the channel on `sock_fd` until it ends. Exits with 42 if the settings will not do, and says why."""
     sock = socket.socket(fileno=sock_fd)
     try:
         own_settings = check(settings)
         certificate = _certificate(settings)
     except TypeError as error:
-        print(f"wrong settings: {error}", file=sys.stderr)
+        sock.sendall(MessagePackCodec().log(f"Ewrong settings: {error}"))
         sys.exit(WRONG_SETTINGS)
     engine = _prepare(own_settings)
     media = MediaThread(engine)

@@ -201,21 +201,9 @@ async def test_nothing_is_left_of_many_rooms(cycles: int) -> None:
         assert resident(worker.pid) - memory < 4 << 20
 
 
-FAILURES: dict[str, tuple[dict[str, Any], type[Exception]]] = {
-    "settings": ({"engine": {"turbo": True}}, TypeError),
-    "certificate": (
-        {"dtls_certificate_file": "/nonexistent.pem", "dtls_private_key_file": "/nonexistent.pem"},
-        TypeError,
-    ),
-}
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-async def test_a_start_that_is_refused(failure: str, capfd: pytest.CaptureFixture[str]) -> None:
-    settings, error = FAILURES[failure]
-    with pytest.raises(error):
-        await create_worker(**settings)
-    assert capfd.readouterr().err.count("\n") == 1
+async def test_a_start_that_is_refused() -> None:
+    with pytest.raises(TypeError, match="engine: unknown setting 'turbo'"):
+        await create_worker(engine={"turbo": True})
 
 
 async def test_a_start_that_ends_early() -> None:
@@ -224,23 +212,26 @@ async def test_a_start_that_ends_early() -> None:
 
 
 async def test_a_start_that_takes_too_long() -> None:
+    others = children()
     with pytest.raises(SfuError, match="not ready"):
         await mediasoup("hang", start_timeout=0.5).create_worker()
-    await until(lambda: not children(), NOTICED)
+    await until(lambda: children() == others, NOTICED)
 
 
 async def test_a_start_that_is_cancelled() -> None:
+    others = children()
     starting = asyncio.create_task(mediasoup("hang").create_worker())
-    await until(children, 10)
+    await until(lambda: children() > others, 10)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    await until(lambda: not children(), NOTICED)
+    await until(lambda: children() == others, NOTICED)
 
 
 @pytest.mark.parametrize("spare", range(0, 8))
 async def test_a_start_without_descriptors(spare: int) -> None:
     """Wherever they run out, what was opened until then is closed."""
+    others = children()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     os.close(os.open("/dev/null", os.O_RDONLY))
     highest = max(map(int, descriptors()))
@@ -254,4 +245,4 @@ async def test_a_start_without_descriptors(spare: int) -> None:
         await worker.wait_subprocess_closed()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    await until(lambda: not children(), NOTICED)
+    await until(lambda: children() == others, NOTICED)

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,6 +24,16 @@ from sfu_core.worker.settings import EngineSettings
 
 from .conftest import listen_info, produce_request
 from .fake_engine import FakeEngine
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """A core process that ends ignores signals; this one goes on."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 SETTINGS = WorkerSettings(log_level="debug", log_tags=("rtp",))
 
