@@ -76,7 +76,7 @@ class Notification(Table):
     NAME: ClassVar[str]
     BODY: ClassVar[int] = 0
     MEDIA: ClassVar[bool] = False
-    """Carries an RTP or RTCP packet: as on a network, it may be lost when too many are under way."""
+    """Carries or tells of a single RTP or RTCP packet: as on a network, it may be lost when too many are under way."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

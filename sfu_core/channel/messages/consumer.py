@@ -182,6 +182,7 @@ class ConsumerTrace(Notification):
 
     EVENT = Event.CONSUMER_TRACE
     BODY = 19
+    MEDIA = True
     type: ConsumerTraceEventType
     timestamp: U64
     direction: TraceDirection

@@ -111,6 +111,7 @@ class ProducerTrace(Notification):
 
     EVENT = Event.PRODUCER_TRACE
     BODY = 14
+    MEDIA = True
     type: ProducerTraceEventType
     timestamp: U64
     direction: TraceDirection
