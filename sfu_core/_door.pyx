@@ -171,12 +171,14 @@ cdef class Door:
             return 0
 
     cdef int post_command(self, uint32_t code, const Command *command, bytes tail) except -1:
+        cdef bint written
         if self.core == NULL:
             raise LookupError("the engine is closed")
-        if not self.post_waiting() or not self.write_command(code, command, tail):
-            raise BufferError("the command queue of the media thread is full")
-        if ring_publish(&self.ends.commands):
+        written = self.post_waiting() and self.write_command(code, command, tail)
+        if ring_publish(&self.ends.commands):    # also what waited, if only that found room
             net_ring_bell(self.command_fd)
+        if not written:
+            raise BufferError("the command queue of the media thread is full")
         return 0
 
     cdef bint post_waiting(self):
@@ -210,8 +212,10 @@ cdef class Door:
         cdef uint32_t length = 0
         net_hear_bell(self.event_fd)
         self.collect_freed()
-        if self.waiting and self.post_waiting() and ring_publish(&self.ends.commands):
-            net_ring_bell(self.command_fd)
+        if self.waiting:
+            self.post_waiting()
+            if ring_publish(&self.ends.commands):
+                net_ring_bell(self.command_fd)
         while len(found) < limit:
             data = ring_peek(&self.ends.events, &kind, &length)
             if data == NULL:
