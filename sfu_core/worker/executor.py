@@ -13,6 +13,7 @@ from sfu_core.worker.consumer import Consumer
 from sfu_core.worker.pipe_transport import PipeTransport
 from sfu_core.worker.plain_transport import PlainTransport
 from sfu_core.worker.producer import Producer
+from sfu_core.worker.ring_transport import RingTransport
 from sfu_core.worker.router import Router
 from sfu_core.worker.transport import Transport
 from sfu_core.worker.webrtc_server import WebRtcServer
@@ -25,6 +26,9 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.WorkerDump: (Worker, lambda worker, _: worker.dump()),
     m.WorkerGetResourceUsage: (Worker, lambda worker, _: worker.resource_usage()),
     m.WorkerGetCoreStats: (Worker, lambda worker, _: worker.core_stats()),
+    m.WorkerOpenRing: (Worker, lambda worker, r: worker.rings.open(r)),
+    m.WorkerJoinRing: (Worker, lambda worker, r: worker.rings.join(r)),
+    m.WorkerCloseRing: (Worker, lambda worker, r: worker.rings.close(r)),
     m.WorkerUpdateSettings: (Worker, Worker.update_settings),
     m.WorkerCreateWebRtcServer: (Worker, Worker.create_webrtc_server),
     m.WorkerCreateRouter: (Worker, Worker.create_router),
@@ -37,6 +41,8 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.RouterCreatePlainTransport: (Router, Router.create_plain_transport),
     m.RouterCreatePipeTransport: (Router, Router.create_pipe_transport),
     m.RouterCreateDirectTransport: (Router, Router.create_direct_transport),
+    m.RouterCreateRingTransport: (Router, Router.create_ring_transport),
+    m.RingTransportConnect: (RingTransport, RingTransport.connect),
     m.RouterCloseTransport: (Router, lambda router, r: router.close_transport(r.transport_id)),
     m.TransportDump: (Transport, lambda transport, _: transport.dump()),
     m.TransportGetStats: (Transport, lambda transport, _: transport.stats()),

@@ -9,9 +9,11 @@ from sfu_core.channel.messages import (
     DirectTransportDumpResponse,
     PipeTransportDumpResponse,
     PlainTransportDumpResponse,
+    RingTransportCreated,
     RouterCreateDirectTransport,
     RouterCreatePipeTransport,
     RouterCreatePlainTransport,
+    RouterCreateRingTransport,
     RouterCreateWebRtcTransport,
     RouterCreateWebRtcTransportWithServer,
     RouterDumpResponse,
@@ -24,6 +26,7 @@ from sfu_core.worker.direct_transport import DirectTransport
 from sfu_core.worker.pipe_transport import PipeTransport
 from sfu_core.worker.plain_transport import PlainTransport
 from sfu_core.worker.producer import Producer
+from sfu_core.worker.ring_transport import RingTransport
 from sfu_core.worker.transport import Transport
 from sfu_core.worker.webrtc_transport import WebRtcTransport
 
@@ -74,6 +77,11 @@ class Router:
         """ROUTER_CREATE_DIRECTTRANSPORT."""
         self.context.registry.check_free(request.transport_id)
         return DirectTransport(self, request.transport_id, request.options).dump()
+
+    def create_ring_transport(self, request: RouterCreateRingTransport) -> RingTransportCreated:
+        """ROUTER_CREATE_RINGTRANSPORT."""
+        self.context.registry.check_free(request.transport_id)
+        return RingTransportCreated(tag=RingTransport(self, request).handle)
 
     def close_transport(self, transport_id: str) -> None:
         """ROUTER_CLOSE_TRANSPORT."""

@@ -17,7 +17,9 @@ from sfu_core.channel.messages import (
 )
 from sfu_core.errors import NotFoundError
 from sfu_core.worker.context import Context
+from sfu_core.worker.door import Door
 from sfu_core.worker.producer import Producer
+from sfu_core.worker.rings import Rings
 from sfu_core.worker.router import Router
 from sfu_core.worker.transport import Transport
 from sfu_core.worker.webrtc_server import WebRtcServer
@@ -30,13 +32,15 @@ class Worker:
         self.context = context
         self.routers: dict[str, Router] = {}
         self.servers: dict[str, WebRtcServer] = {}
+        self.rings = Rings(context.engine, Door(context.loop))
 
     def close(self) -> None:
-        """Close every router, then every server."""
+        """Close every router, then every server, then the rings."""
         for router in list(self.routers.values()):
             router.close()
         for server in list(self.servers.values()):
             server.close()
+        self.rings.close_all()
 
     def create_webrtc_server(self, request: WorkerCreateWebRtcServer) -> None:
         """WORKER_CREATE_WEBRTCSERVER."""

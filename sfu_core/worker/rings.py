@@ -1,0 +1,98 @@
+"""Rings to neighbours: who holds which end, from the door to the engine.
+
+A ring is a pair of one-way rings in one memfd and an eventfd for each side. The core that opens it is side 0.
+Control thread only.
+"""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from sfu_core.channel.messages import RingDoor, WorkerCloseRing, WorkerJoinRing, WorkerOpenRing
+from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.worker.door import Door, fetch
+
+if TYPE_CHECKING:
+    from sfu_core._engine import Engine
+
+HEADER_BYTES = 4096  # more than the header of a ring
+MIN_CAPACITY, MAX_CAPACITY = 1 << 16, 1 << 28
+
+
+class Rings:
+    """The ends that this core holds, by ring id."""
+
+    def __init__(self, engine: "Engine", door: Door) -> None:
+        self._engine = engine
+        self._door = door
+        self._links: dict[str, int] = {}
+        self._users: dict[str, int] = {}
+
+    def link(self, ring_id: str) -> int:
+        """The engine's name of it. NotFoundError if there is none."""
+        if ring_id not in self._links:
+            raise NotFoundError(f"no ring with the id {ring_id!r}")
+        return self._links[ring_id]
+
+    def open(self, request: WorkerOpenRing) -> RingDoor:
+        """WORKER_OPEN_RING."""
+        self._check(request.ring_id, request.capacity)
+        memfd = os.memfd_create("sfu-ring", os.MFD_CLOEXEC)
+        bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2)]
+        os.ftruncate(memfd, 2 * (request.capacity + HEADER_BYTES))
+        self._attach(request.ring_id, memfd, request.capacity, 0, os.dup(bells[0]), os.dup(bells[1]))
+        address, token = self._door.offer([memfd, *bells])
+        return RingDoor(address=address, token=token)
+
+    async def join(self, request: WorkerJoinRing) -> None:
+        """WORKER_JOIN_RING. SfuError if the neighbour does not give its end."""
+        try:
+            memfd, theirs, ours = await fetch(asyncio.get_running_loop(), request.door.address, request.door.token)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise SfuError(f"ring {request.ring_id!r} could not be joined: {error}") from error
+        try:
+            capacity = os.fstat(memfd).st_size // 2 - HEADER_BYTES
+            self._check(request.ring_id, capacity)
+        except BaseException:
+            os.close(ours)
+            os.close(theirs)
+            os.close(memfd)
+            raise
+        self._attach(request.ring_id, memfd, capacity, 1, ours, theirs)
+        os.close(memfd)
+
+    def close(self, request: WorkerCloseRing) -> None:
+        """WORKER_CLOSE_RING."""
+        self.link(request.ring_id)
+        if self._users[request.ring_id]:
+            raise SfuError(f"ring {request.ring_id!r} is still used by transports")
+        self._drop(request.ring_id)
+
+    def close_all(self) -> None:
+        """With the worker; its transports are closed already."""
+        for ring_id in list(self._links):
+            self._drop(ring_id)
+        self._door.close()
+
+    def use(self, ring_id: str, change: int) -> None:
+        """A transport begins (1) or ends (-1) to use it."""
+        self._users[ring_id] += change
+
+    def _drop(self, ring_id: str) -> None:
+        self._engine.close_link(self._links.pop(ring_id))
+        del self._users[ring_id]
+
+    def _check(self, ring_id: str, capacity: int) -> None:
+        if ring_id in self._links:
+            raise SfuError(f"a ring with the id {ring_id!r} exists already")
+        if not MIN_CAPACITY <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
+            raise TypeError(f"capacity: {capacity} is not a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}")
+
+    def _attach(self, ring_id: str, memfd: int, capacity: int, side: int, bell_in: int, bell_out: int) -> None:
+        try:
+            self._links[ring_id] = self._engine.add_link(memfd, capacity, side, bell_in, bell_out)
+        except BaseException:
+            os.close(bell_in)
+            os.close(bell_out)
+            raise
+        self._users[ring_id] = 0
