@@ -212,7 +212,21 @@ class PageSubscription:
     async def more_frames(self, count: int, *, within: float = 20.0) -> int:
         """Waits for ``count`` more decoded frames; returns the new total."""
         wanted = await self.frames() + count
-        return await until(self.frames, lambda frames: frames >= wanted, within=within)
+        try:
+            return await until(self.frames, lambda frames: frames >= wanted, within=within)
+        except AssertionError as error:
+            error.add_note(await self._circumstances())
+            raise
+
+    async def _circumstances(self) -> str:
+        participant, transport = self.participant, self.participant.recv
+        facts = {
+            "page": await self.stats(),
+            "page's transport": await participant.transport_stats(transport),
+            "consumer": await self.consumer.get_stats(),
+            "server's transport": await transport.get_stats(),
+        }
+        return "\n".join(f"{name}: {fact}" for name, fact in facts.items())
 
     async def picture(self) -> dict[str, float]:
         """Width, height, and the standard deviation of the picture's pixels (0..255)."""
