@@ -45,12 +45,16 @@ def sources() -> list[Path]:
     return [path for path in found if not ONLY or path.stem in ONLY]
 
 
+HEADERS = sorted(str(path) for path in Path("sfu_core/c").glob("*.h"))
+
+
 def extension(path: Path) -> Extension:
     suffix = ".pyx" if cythonize else ".c"
     return Extension(
         ".".join(path.with_suffix("").parts),
         [str(path.with_suffix(suffix))],
         include_dirs=["sfu_core/c"],
+        depends=HEADERS,
         define_macros=[
             ("Py_LIMITED_API", CPYTHON_311),
             ("CYTHON_LIMITED_API", "1"),
