@@ -329,5 +329,7 @@ class Transport(Entity):
     def _notified(self, notification: Notification) -> None:
         if isinstance(notification, m.TransportTrace):
             self._tell("trace", api.trace(notification))
+        elif isinstance(notification, m.TransportCoreGone):
+            self._router_closed()
         else:
             super()._notified(notification)

@@ -42,6 +42,11 @@ class Worker(Entity):
         channel.on_end(self._channel_ended)
 
     @property
+    def channel(self) -> Channel:
+        """The way to the worker (not in mediasoup), for what is built on top of it."""
+        return self._channel
+
+    @property
     def pid(self) -> int:
         """The process id."""
         return self._pid

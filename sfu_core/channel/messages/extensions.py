@@ -1,6 +1,6 @@
 """What mediasoup has no words for: numbers from 200 on, sent only where a place announces them."""
 
-from sfu_core.channel.messages.base import U32, U64, Request, Table
+from sfu_core.channel.messages.base import U32, U64, Notification, Request, Table
 from sfu_core.channel.messages.registry import extend
 
 
@@ -85,3 +85,11 @@ class RingTransportConnect(Request[None]):
     METHOD = 206
     NAME = "RINGTRANSPORT_CONNECT"
     tag: U64
+
+
+@extend
+class TransportCoreGone(Notification):
+    """The core that carried the transport has ended, and the transport with it; the worker goes on."""
+
+    EVENT = 220
+    NAME = "TRANSPORT_CORE_GONE"

@@ -1,0 +1,216 @@
+"""Starts logical workers: for each set of settings one pool of cores, shared by all that have these settings.
+
+Belongs to one event loop. Knows where cores come from, not what is done with them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from sfu_core.channel import messages as m
+from sfu_core.channel.channel import Channel
+from sfu_core.channel.process import ProcessSpawner
+from sfu_core.channel.settings import WorkerSettings
+from sfu_core.channel.spawner import Spawner
+from sfu_core.errors import WorkerClosedError
+from vertical.links import UdpLink
+from vertical.members import Member, Pool
+from vertical.pipes import MakeLink
+from vertical.placement import NODE_WATERMARK, WATERMARK, Policy, node_load, passed
+from vertical.switch import Switch
+
+_DEFAULTS: Final = WorkerSettings()
+
+
+class Source(Protocol):
+    """Where cores come from."""
+
+    @property
+    def logs_by_itself(self) -> bool:
+        """Whether what its cores log reaches the application without us."""
+        ...
+
+    async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
+        """Starts the core of that index; its channel, and the pid of its process."""
+        ...
+
+
+class OwnCores:
+    """Processes on this host, each on a processor of its own if there are several."""
+
+    logs_by_itself = False
+
+    def __init__(self, cpus: list[int], spawner: Spawner | None = None) -> None:
+        self._cpus = cpus
+        self._spawner = spawner or ProcessSpawner()
+
+    async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
+        if "cpu" in settings.engine:
+            raise TypeError("wrong settings: engine.cpu: the cores of a vertical are pinned already")
+        if len(self._cpus) > 1:
+            engine = settings.engine | {"cpu": self._cpus[index % len(self._cpus)]}
+            settings = msgspec.structs.replace(settings, engine=engine)
+        channel = await self._spawner.spawn(settings)
+        try:
+            return channel, (await channel.request(m.WorkerDump())).pid
+        except BaseException:
+            channel.close()
+            raise
+
+
+class BaseWorkers:
+    """Workers of another manager, each used as a core."""
+
+    logs_by_itself = True
+
+    def __init__(self, mediasoup: Callable[[], Any]) -> None:
+        self._mediasoup = mediasoup
+
+    async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
+        worker = await self._mediasoup().create_worker(
+            log_level=settings.log_level,
+            log_tags=settings.log_tags,
+            rtc_min_port=settings.rtc_min_port,
+            rtc_max_port=settings.rtc_max_port,
+            dtls_certificate_file=settings.dtls_certificate_file,
+            dtls_private_key_file=settings.dtls_private_key_file,
+            engine=settings.engine,
+        )
+        return worker.channel, worker.pid
+
+
+class Cluster:
+    """A spawner of logical workers."""
+
+    def __init__(
+        self,
+        source: Source,
+        count: int,
+        *,
+        settings: WorkerSettings = _DEFAULTS,
+        watermark: float = WATERMARK,
+        node_watermark: float = NODE_WATERMARK,
+        policy: Policy | None = None,
+        make_link: MakeLink = UdpLink,
+        on_core_died: Callable[[int, Exception], None] = lambda pid, reason: None,
+        on_error: Callable[[Exception], None] = lambda error: None,
+        on_crowded: Callable[[float], None] = lambda load: None,
+    ) -> None:
+        """`count` cores a pool. `settings` apply where an application leaves mediasoup's default.
+
+        `on_crowded` is called with the node's load each time it passes `node_watermark`.
+        """
+        self._source = source
+        self._count = count
+        self._settings = settings
+        self._watermark = watermark
+        self._node_watermark = node_watermark
+        self._policy = policy
+        self._make_link = make_link
+        self._on_core_died = on_core_died
+        self._on_error = on_error
+        self._on_crowded = on_crowded
+        self._pools: dict[bytes, asyncio.Task[Pool]] = {}
+        self._switches: set[Switch] = set()
+        self._crowded = False
+        self._closed = False
+
+    @property
+    def members(self) -> list[Member]:
+        """All cores there are."""
+        return [member for pool in self._running() for member in pool.members]
+
+    @property
+    def switches(self) -> list[Switch]:
+        """All logical workers that are not closed."""
+        return [switch for switch in self._switches if not switch.closed]
+
+    async def spawn(self, settings: WorkerSettings) -> Channel:
+        """A logical worker (see `sfu_core.channel.spawner.Spawner`)."""
+        settings = with_defaults(settings, self._settings)
+        while True:
+            if self._closed:
+                raise WorkerClosedError("the manager was destroyed")
+            key = _key_of(settings)
+            pool = await asyncio.shield(self._pool(key, settings))
+            if not pool.closed:
+                break
+            if key in self._pools and self._pools[key].done():
+                del self._pools[key]  # its last logical worker left just now
+        switch = Switch(pool, self._make_link)
+        self._switches.add(switch)
+        switch.on_end(lambda _: self._switches.discard(switch))
+        if (settings.log_level, settings.log_tags) != (_DEFAULTS.log_level, _DEFAULTS.log_tags):
+            await pool.update(m.WorkerUpdateSettings(log_level=settings.log_level, log_tags=list(settings.log_tags)))
+        return switch
+
+    def close(self) -> None:
+        """Close all logical workers, and with them the cores. May be repeated."""
+        self._closed = True
+        for switch in self.switches:
+            switch.close()
+
+    async def ended(self) -> None:
+        """After `close()`: wait for the end of everything."""
+        await asyncio.gather(*(switch.ended() for switch in list(self._switches)))
+
+    # As the watcher of its pools
+
+    def core_died(self, member: Member, reason: Exception) -> None:
+        self._on_core_died(member.pid, reason)
+
+    def core_failed(self, error: Exception) -> None:
+        self._on_error(error)
+
+    def sampled(self) -> None:
+        load = node_load([member.measured for member in self.members], self._count)
+        before, self._crowded = self._crowded, passed(self._crowded, load, self._node_watermark)
+        if self._crowded and not before:
+            self._on_crowded(load)
+
+    # Inside
+
+    def _pool(self, key: bytes, settings: WorkerSettings) -> "asyncio.Task[Pool]":
+        """Running, or being started: one for all who ask meanwhile."""
+        starting = self._pools.get(key)
+        if starting is None or _failed(starting):
+            starting = self._pools[key] = asyncio.get_running_loop().create_task(self._start(settings))
+            starting.add_done_callback(_failed)  # whoever waits has the error; perhaps nobody does any more
+        return starting
+
+    async def _start(self, settings: WorkerSettings) -> Pool:
+        pool = Pool(
+            lambda index: self._source.spawn(index, settings),
+            self._count,
+            self,
+            policy=self._policy,
+            watermark=self._watermark,
+            forward_logs=not self._source.logs_by_itself,
+        )
+        await pool.start()
+        return pool
+
+    def _running(self) -> list[Pool]:
+        return [task.result() for task in self._pools.values() if task.done() and not _failed(task)]
+
+
+def with_defaults(given: WorkerSettings, ours: WorkerSettings) -> WorkerSettings:
+    """`given`, with `ours` where it has mediasoup's default."""
+    changes = {
+        name: getattr(ours, name)
+        for name in WorkerSettings.__struct_fields__
+        if getattr(given, name) == getattr(_DEFAULTS, name)
+    }
+    return msgspec.structs.replace(given, **changes)
+
+
+def _key_of(settings: WorkerSettings) -> bytes:
+    """The same for settings that can share cores; what is logged can be changed, so it does not count."""
+    same = msgspec.structs.replace(settings, log_level="", log_tags=())
+    return msgspec.json.encode(same, order="deterministic")
+
+
+def _failed(task: "asyncio.Task[Pool]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

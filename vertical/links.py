@@ -1,0 +1,215 @@
+"""Ways between two members of one router, and producers carried over them.
+
+A `Link` joins the same router on two members and carries producers in both directions; a `Carried` is one producer on
+its way. Behind these two, today, is a pair of PipeTransports; neighbours can get another kind of link without anybody
+above noticing. Belongs to the switch's event loop.
+"""
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from sfu_core.channel import messages as m
+from sfu_core.channel.place import Place
+from sfu_core.errors import NotFoundError, SfuError, WorkerClosedError
+from vertical.members import Member
+from vertical.pipe_parameters import pipe_parameters, ssrc_count
+from vertical.tree import Producer, Router
+
+R = TypeVar("R")
+
+_FIRST_SSRC, _SSRC_COUNT = 100_000_000, 4_000_000_000
+
+
+class CoreGoneError(NotFoundError):
+    """The core that was asked has ended, and with it the object."""
+
+
+async def ask(member: Member, message: m.Request[R], target_id: str = "") -> R:
+    """The member's answer. CoreGoneError if it ends: to the application only the object is gone, not the worker."""
+    try:
+        return await member.channel.request(message, target_id)
+    except WorkerClosedError as error:
+        raise CoreGoneError(f"the core has ended that had {target_id or 'it'}") from error
+
+
+class Carried(Protocol):
+    """A producer as it exists at the far end of a link."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the far producer is."""
+        ...
+
+    async def set_paused(self, paused: bool) -> None:
+        """Pause or resume the far producer; its consumers are told by their member."""
+        ...
+
+    def stream_of(self, ssrc: int) -> int | None:
+        """The index of the producer's encoding that has this SSRC on the link."""
+        ...
+
+    def close(self) -> None:
+        """End both halves; consumers of the far one are told by their member."""
+        ...
+
+
+class Link(Protocol):
+    """A way between a router's two members."""
+
+    async def open(self) -> None:
+        """Make it. On failure nothing is left."""
+        ...
+
+    async def carry(self, producer: Producer, far: Member) -> Carried:
+        """Make the producer exist at the `far` end. On failure nothing is left."""
+        ...
+
+    def close(self) -> None:
+        """End it with all that it carries. What has ended with its router or member needs no telling."""
+        ...
+
+
+class UdpLink:
+    """A pair of PipeTransports: clear over loopback between neighbours, SRTP and RTX between strangers."""
+
+    def __init__(self, router: Router, first: Member, second: Member) -> None:
+        self._router = router
+        self._ends = {first: str(uuid.uuid4()), second: str(uuid.uuid4())}
+        self._options = {
+            first: pipe_options(first.place, second.place),
+            second: pipe_options(second.place, first.place),
+        }
+        self._rtx = self._options[first].enable_rtx
+        self._next_ssrc = secrets.randbelow(_SSRC_COUNT)
+
+    async def open(self) -> None:
+        made = await asyncio.gather(*(self._create(member) for member in self._ends), return_exceptions=True)
+        try:
+            here, there = _successes(made)
+            first, second = self._ends
+            await asyncio.gather(self._connect(first, there), self._connect(second, here))
+        except BaseException:
+            for member, result in zip(self._ends, made, strict=True):
+                if not isinstance(result, BaseException):
+                    self._close_end(member)
+            raise
+
+    async def carry(self, producer: Producer, far: Member) -> Carried:
+        near = producer.transport.member
+        way = pipe_parameters(producer.request, self._take_ssrcs(producer.request), self._rtx)
+        carried = _UdpCarried(self._router, producer, near, self._ends[near], far, self._ends[far])
+        consume = m.TransportConsume(
+            consumer_id=carried.consumer_id,
+            producer_id=producer.wire_id,
+            kind=producer.request.kind,
+            rtp_parameters=way.rtp_parameters,
+            type=m.RtpType.PIPE,
+            consumable_rtp_encodings=way.consumable_rtp_encodings,
+        )
+        produce = m.TransportProduce(
+            producer_id=producer.wire_id,
+            kind=producer.request.kind,
+            rtp_parameters=way.rtp_parameters,
+            rtp_mapping=way.rtp_mapping,
+            paused=producer.paused,
+        )
+        carried.paused = producer.paused
+        carried.ssrcs = [encoding.ssrc or 0 for encoding in way.rtp_parameters.encodings]
+        made = await asyncio.gather(
+            ask(near, consume, self._ends[near]), ask(far, produce, self._ends[far]), return_exceptions=True
+        )
+        carried.near_made, carried.far_made = (not isinstance(result, BaseException) for result in made)
+        try:
+            _successes([*made])
+        except BaseException:
+            carried.close()
+            raise
+        return carried
+
+    def close(self) -> None:
+        for member in self._ends:
+            self._close_end(member)
+
+    async def _create(self, member: Member) -> m.PipeTransportDumpResponse:
+        request = m.RouterCreatePipeTransport(transport_id=self._ends[member], options=self._options[member])
+        return await ask(member, request, self._router.id)
+
+    async def _connect(self, member: Member, other: m.PipeTransportDumpResponse) -> None:
+        request = m.PipeTransportConnect(
+            ip=other.tuple.local_address, port=other.tuple.local_port, srtp_parameters=other.srtp_parameters
+        )
+        await ask(member, request, self._ends[member])
+
+    def _close_end(self, member: Member) -> None:
+        if not self._router.closed:
+            member.tell(m.RouterCloseTransport(transport_id=self._ends[member]), self._router.id)
+
+    def _take_ssrcs(self, request: m.TransportProduce) -> int:
+        """The first of as many SSRCs as it needs, none of which the link has used lately."""
+        count = ssrc_count(request, self._rtx)
+        if self._next_ssrc + count > _SSRC_COUNT:
+            self._next_ssrc = 0
+        first = _FIRST_SSRC + self._next_ssrc
+        self._next_ssrc += count
+        return first
+
+
+class _UdpCarried:
+    """A pipe consumer at the near end, and a producer of the original's name at the far one."""
+
+    def __init__(
+        self, router: Router, producer: Producer, near: Member, near_end: str, far: Member, far_end: str
+    ) -> None:
+        self.consumer_id = str(uuid.uuid4())
+        self.paused = False
+        self.ssrcs: list[int] = []
+        self.near_made = False
+        self.far_made = False
+        self._router = router
+        self._producer = producer
+        self._near, self._near_end = near, near_end
+        self._far, self._far_end = far, far_end
+
+    async def set_paused(self, paused: bool) -> None:
+        message: m.Request[None] = m.ProducerPause() if paused else m.ProducerResume()
+        await ask(self._far, message, self._producer.wire_id)
+        self.paused = paused
+
+    def stream_of(self, ssrc: int) -> int | None:
+        return self.ssrcs.index(ssrc) if ssrc in self.ssrcs else None
+
+    def close(self) -> None:
+        if self._router.closed:
+            return
+        if self.far_made:
+            self._far.tell(m.TransportCloseProducer(producer_id=self._producer.wire_id), self._far_end)
+        if self.near_made and not self._producer.closed:  # else it has ended with the producer
+            self._near.tell(m.TransportCloseConsumer(consumer_id=self.consumer_id), self._near_end)
+
+
+def pipe_options(here: Place, there: Place) -> m.PipeTransportOptions:
+    """How the end on `here` listens for `there`. SfuError if there is no address to reach it at."""
+    neighbours = here.shares_host_with(there)
+    if not neighbours and not here.announced_addresses:
+        raise SfuError(f"a member on host {here.host_id} announces no address for members on other hosts")
+    info = m.ListenInfo(
+        ip="127.0.0.1" if neighbours else "0.0.0.0",
+        announced_address=None if neighbours else here.announced_addresses[0],
+        expose_internal_ip=False,
+        port_range=m.PortRange(),
+        flags=m.SocketFlags(),
+    )
+    return m.PipeTransportOptions(
+        base=m.TransportOptions(), listen_info=info, enable_rtx=not neighbours, enable_srtp=not neighbours
+    )
+
+
+def _successes(results: Sequence[R | BaseException]) -> list[R]:
+    """The results; the first failure is raised."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,0 +1,192 @@
+"""MediasoupVertical: all cores as one worker, behind mediasoup's API.
+
+Belongs to the application's event loop, where the switch runs, too. The cores are processes of their own, or the
+workers of another manager.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from sfu_core.channel.settings import LOG_LEVELS, WorkerSettings
+from sfu_core.mediasoup import Emitter, Mediasoup
+from sfu_core.mediasoup.types import LogLevel
+from vertical.cluster import BaseWorkers, Cluster, OwnCores, Source
+from vertical.cores import usable_cpus
+from vertical.links import UdpLink
+from vertical.pipes import MakeLink
+from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
+from vertical.stats import StatsReader
+
+GetStats = Callable[[], Awaitable[Any]]
+
+
+class MediasoupVertical(Emitter):
+    """A manager: `mediasoup` is the API, whose workers each span all cores.
+
+    Events: `mediasoup` (the API, or None when a base manager has lost its own), `error` (exception; a core could not
+    be replaced, or an error of the base), `coredied` (pid, exception), `nodewatermark` (load in percent of the host,
+    when it passes the mark; another host is wanted). `async with` destroys it at the end and waits for it.
+    """
+
+    def __init__(
+        self,
+        manager: Any = None,
+        *,
+        mediasoup: Any = None,
+        get_stats: GetStats | None = None,
+        max_workers: int | None = None,
+        watermark_worker: float = WATERMARK,
+        watermark_node: float = NODE_WATERMARK,
+        rtc_min_port: int = 10000,
+        rtc_max_port: int = 59999,
+        log_level: LogLevel = "error",
+        log_tags: Iterable[str] = (),
+        dtls_certificate_file: str | None = None,
+        dtls_private_key_file: str | None = None,
+        placement: Policy | None = None,
+        make_link: MakeLink = UdpLink,
+        app_data: Any = None,
+    ) -> None:
+        """Over processes of its own, over the workers of `manager`, or over those of `mediasoup` with its `get_stats`.
+
+        One core for each processor this process may use, at most `max_workers`. Watermarks in percent: of a core, above
+        which it gets nothing new, and of the host. Ports, logs and certificate are for workers whose creator leaves
+        mediasoup's defaults. `placement` and `make_link` replace how transports are placed and members joined.
+        """
+        super().__init__()
+        _check(max_workers, watermark_worker, watermark_node, log_level)
+        self.app_data = {} if app_data is None else app_data
+        self._base = _base_of(manager, mediasoup, get_stats)
+        self._destroyed = False
+        cpus = usable_cpus()[:max_workers]
+        source: Source = OwnCores(cpus) if self._base is None else BaseWorkers(lambda: self._base.mediasoup)
+        self._cluster = Cluster(
+            source,
+            len(cpus) if self._base is None or max_workers is None else max_workers,
+            settings=WorkerSettings(
+                log_level=log_level,
+                log_tags=tuple(log_tags),
+                rtc_min_port=rtc_min_port,
+                rtc_max_port=rtc_max_port,
+                dtls_certificate_file=dtls_certificate_file,
+                dtls_private_key_file=dtls_private_key_file,
+            ),
+            watermark=watermark_worker,
+            node_watermark=watermark_node,
+            policy=placement,
+            make_link=make_link,
+            on_core_died=lambda pid, reason: self._tell("coredied", pid, reason),
+            on_error=lambda error: self._tell("error", error),
+            on_crowded=lambda load: self._tell("nodewatermark", load),
+        )
+        self._mediasoup = Mediasoup(self._cluster)
+        self._stats = StatsReader(lambda: [member.pid for member in self._cluster.members])
+        self._listen_to_base()
+
+    # What applications use
+
+    @property
+    def mediasoup(self) -> Mediasoup | None:
+        """The API; None while the base manager has none, and after `destroy()`."""
+        if self._destroyed or (self._base is not None and self._base.mediasoup is None):
+            return None
+        return self._mediasoup
+
+    @property
+    def cluster(self) -> Cluster:
+        """Its cores and logical workers, for looking at."""
+        return self._cluster
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether `destroy()` was called."""
+        return self._destroyed
+
+    async def get_stats(self) -> Any:
+        """Of the host, of this process, and of the processes of its cores; those of the base, if there is one."""
+        return await self._base.get_stats() if self._base is not None else self._stats.read()
+
+    def destroy(self) -> None:
+        """End all workers and all cores; a base manager stays. May be repeated."""
+        if self._destroyed:
+            return
+        self._destroyed = True
+        self._stop_listening()
+        self._cluster.close()
+        self.emit("mediasoup", None)
+
+    async def wait_destroyed(self) -> None:
+        """After `destroy()`: wait until all processes have ended."""
+        await self._cluster.ended()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.destroy()
+        await self.wait_destroyed()
+
+    # Towards the base
+
+    def _listen_to_base(self) -> None:
+        self._listeners: dict[str, Callable[..., None]] = {
+            "mediasoup": lambda *_: self._tell("mediasoup", self.mediasoup),
+            "error": lambda error: self._tell("error", error),
+            "destroy": lambda *_: self.destroy(),
+        }
+        if hasattr(self._base, "on"):
+            for event, listener in self._listeners.items():
+                self._base.on(event, listener)
+        if self.mediasoup is not None:
+            self._announce()
+
+    def _stop_listening(self) -> None:
+        if hasattr(self._base, "remove_listener"):
+            for event, listener in self._listeners.items():
+                self._base.remove_listener(event, listener)
+
+    def _announce(self) -> None:
+        """There at once; for those who wait for the event nevertheless, as they must with a remote base."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        loop.call_soon(lambda: self._tell("mediasoup", self.mediasoup))
+
+    def _tell(self, event: str, *args: Any) -> None:
+        if not self._destroyed:
+            self.emit(event, *args)
+
+
+class _Base:
+    """A manager made of the two things that are needed of one."""
+
+    def __init__(self, mediasoup: Any, get_stats: GetStats) -> None:
+        self.mediasoup = mediasoup
+        self.get_stats = get_stats
+
+
+def _base_of(manager: Any, mediasoup: Any, get_stats: GetStats | None) -> Any:
+    if manager is not None:
+        if mediasoup is not None or get_stats is not None:
+            raise TypeError("manager: not together with mediasoup or get_stats")
+        if not hasattr(manager, "mediasoup") or not hasattr(manager, "get_stats"):
+            raise TypeError("manager: needs mediasoup and get_stats")
+        return manager
+    if (mediasoup is None) != (get_stats is None):
+        raise TypeError("mediasoup and get_stats: one without the other")
+    return None if mediasoup is None or get_stats is None else _Base(mediasoup, get_stats)
+
+
+def _check(max_workers: object, watermark_worker: object, watermark_node: object, log_level: object) -> None:
+    if max_workers is not None and (type(max_workers) is not int or max_workers < 1):
+        raise TypeError("max_workers is not a positive number")
+    for name, mark in (("watermark_worker", watermark_worker), ("watermark_node", watermark_node)):
+        if type(mark) not in (int, float) or not 0 < mark <= 100:  # type: ignore[operator]
+            raise TypeError(f"{name} is not a percentage")
+    if log_level not in LOG_LEVELS:
+        raise TypeError("log_level is none of " + ", ".join(LOG_LEVELS))

@@ -1,0 +1,282 @@
+"""The cores that logical workers share: started together, watched, sampled, replaced when they die.
+
+Belongs to one event loop. Knows channels and their ends; nothing of routers or of what is placed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from sfu_core.channel import messages as m
+from sfu_core.channel.channel import Channel
+from sfu_core.channel.place import Place
+from sfu_core.errors import SfuError, WorkerClosedError
+from vertical.placement import WATERMARK, Candidate, Policy, fill_first, passed
+
+SAMPLE_INTERVAL: Final = 1.0
+FENCE_TIMEOUT: Final = 2.0
+RETRY_DELAYS: Final = (0.05, 0.2, 1.0, 5.0)
+"""Seconds before each further try to replace a core; the last one is repeated."""
+
+_log = logging.getLogger(__name__)
+
+
+class Member:
+    """A core, its channel and its load (percent of one core)."""
+
+    def __init__(self, index: int, channel: Channel, pid: int) -> None:
+        self.index = index
+        self.channel = channel
+        self.pid = pid
+        self.measured = 0.0
+        self.predicted = 0.0
+        self.full = False
+        self.transports = 0
+        self._told = 0
+        self._done = 0
+        self._busy: tuple[float, float] | None = None  # seconds at work, and the clock when they were read
+
+    def __repr__(self) -> str:
+        return f"<Member {self.index} (process {self.pid}) {self.load:.1f} %>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes requests."""
+        return not self.channel.closed
+
+    @property
+    def place(self) -> Place:
+        """Where it runs."""
+        return self.channel.place
+
+    @property
+    def load(self) -> float:
+        """The last sample, and what was placed since."""
+        return self.measured + self.predicted
+
+    def tell(self, message: m.Request[Any], target_id: str = "") -> None:
+        """Ask it to close something, without waiting; what is asked later is carried out later."""
+        self._told += 1
+        self.channel.post(message, target_id)
+
+    async def fence(self) -> None:
+        """Wait until it has carried out what it was told. A core that has died has, too."""
+        told = self._told
+        if told > self._done:
+            with suppress(WorkerClosedError, TimeoutError):
+                async with asyncio.timeout(FENCE_TIMEOUT):
+                    await self.channel.request(m.WorkerGetResourceUsage())
+            self._done = max(self._done, told)
+
+    def candidate(self, has_room: bool) -> Candidate:
+        """As a policy sees it."""
+        return Candidate(load=self.load, full=self.full, has_room=has_room, transports=self.transports)
+
+    async def sample(self, watermark: float) -> None:
+        """Measure; what was predicted is in the measurement from then on."""
+        predicted = self.predicted
+        busy, now = await self._seconds_at_work(), asyncio.get_running_loop().time()
+        if self._busy is not None and now > self._busy[1]:
+            self.measured = max(0.0, 100 * (busy - self._busy[0]) / (now - self._busy[1]))
+            self.predicted = max(0.0, self.predicted - predicted)
+        self._busy = busy, now
+        self.full = passed(self.full, self.measured, watermark)
+
+    async def _seconds_at_work(self) -> float:
+        """Of the media thread where the core tells, else of the whole process."""
+        if m.WorkerGetCoreStats.METHOD in self.place.extensions:
+            counters = (await self.channel.request(m.WorkerGetCoreStats())).counters
+            if "busyNs" in counters:
+                return counters["busyNs"] / 1e9
+        usage = await self.channel.request(m.WorkerGetResourceUsage())
+        return (usage.ru_utime + usage.ru_stime) / 1e3
+
+
+class Tenant(Protocol):
+    """A logical worker, as its members see it."""
+
+    def core_died(self, member: Member) -> None:
+        """What it had on that member is gone."""
+        ...
+
+    def log(self, line: str) -> None:
+        """A member has logged; the first character is the level."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who wants to know how the cores fare."""
+
+    def core_died(self, member: Member, reason: Exception) -> None:
+        """It ended unasked; a replacement is being started."""
+        ...
+
+    def core_failed(self, error: Exception) -> None:
+        """A replacement could not be started; another try follows."""
+        ...
+
+    def sampled(self) -> None:
+        """The loads are new."""
+        ...
+
+
+Spawn = Callable[[int], Awaitable[tuple[Channel, int]]]
+"""Starts the member of an index: its channel and the pid of its process."""
+
+
+class Pool:
+    """Cores with the same settings. They end when the last logical worker has left."""
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        count: int,
+        watcher: Watcher,
+        *,
+        policy: Policy | None = None,
+        watermark: float = WATERMARK,
+        forward_logs: bool = True,
+    ) -> None:
+        """`forward_logs`: nobody else listens to what the members log."""
+        self.watermark = watermark
+        self.policy: Policy = policy or (lambda candidates: fill_first(candidates, watermark))
+        self._spawn = spawn
+        self._count = count
+        self._watcher = watcher
+        self._forward_logs = forward_logs
+        self._members: dict[int, Member] = {}
+        self._tenants: list[Tenant] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Event()
+        self._settings = m.WorkerUpdateSettings()
+        self._closed = False
+
+    @property
+    def members(self) -> list[Member]:
+        """Those alive, by index."""
+        return [member for _, member in sorted(self._members.items()) if member.alive]
+
+    @property
+    def closed(self) -> bool:
+        """Nobody can join any more."""
+        return self._closed
+
+    # Coming and going
+
+    async def start(self) -> None:
+        """Start all members. If one cannot be started none is left, and its error is raised."""
+        started = await asyncio.gather(*map(self._spawn, range(self._count)), return_exceptions=True)
+        cores = [core for core in started if not isinstance(core, BaseException)]
+        failures = [failure for failure in started if isinstance(failure, BaseException)]
+        if failures:
+            for channel, _ in cores:
+                channel.close()
+            await asyncio.gather(*(channel.ended() for channel, _ in cores))
+            self._closed = True
+            raise failures[0]
+        for index, (channel, pid) in enumerate(cores):
+            self._adopt(index, channel, pid)
+        self._start(self._sampling())
+
+    def join(self, tenant: Tenant) -> None:
+        """A logical worker uses the members from now on."""
+        self._tenants.append(tenant)
+
+    async def leave(self, tenant: Tenant) -> None:
+        """It does not any more. Waits for the members' end if it was the last."""
+        self._tenants.remove(tenant)
+        if self._tenants:
+            return
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        members = [member.channel for member in self._members.values()]
+        for channel in members:
+            channel.close()
+        await asyncio.gather(*self._tasks, *(channel.ended() for channel in members), return_exceptions=True)
+
+    async def update(self, message: m.WorkerUpdateSettings) -> None:
+        """What all members log, also those that come later."""
+        if message.log_level is not None:
+            self._settings.log_level = message.log_level
+        if message.log_tags is not None:
+            self._settings.log_tags = message.log_tags
+        await self.ask_all(message)
+
+    async def ask_all(self, message: m.Request[m.R]) -> Sequence[m.R]:
+        """The answers of all members that live to give one."""
+        answers = await asyncio.gather(
+            *(member.channel.request(message) for member in self.members), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, WorkerClosedError):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    # Choosing
+
+    async def choose(self, has_room: Callable[[Member], bool]) -> Member:
+        """The member for something new; waits for a replacement if all have died."""
+        while not (members := self.members):
+            if self._closed:
+                raise WorkerClosedError("the cores have ended")
+            self._arrived.clear()
+            await self._arrived.wait()
+        return members[self.policy([member.candidate(has_room(member)) for member in members])]
+
+    # What happens to members
+
+    def _adopt(self, index: int, channel: Channel, pid: int) -> None:
+        member = self._members[index] = Member(index, channel, pid)
+        if self._forward_logs:
+            channel.on_log(self._log)
+        channel.on_end(lambda reason: self._ended(member, reason))
+        self._arrived.set()
+
+    def _log(self, line: str) -> None:
+        """To the oldest logical worker: a line shall not come twice."""
+        if self._tenants:
+            self._tenants[0].log(line)
+
+    def _ended(self, member: Member, reason: Exception | None) -> None:
+        if self._closed:
+            return
+        del self._members[member.index]
+        self._watcher.core_died(member, reason or SfuError("its channel was closed"))
+        for tenant in list(self._tenants):
+            tenant.core_died(member)
+        self._start(self._replace(member.index))
+
+    async def _replace(self, index: int) -> None:
+        tries = 0
+        while True:
+            try:
+                channel, pid = await self._spawn(index)
+            except Exception as error:
+                self._watcher.core_failed(error)
+            else:
+                break
+            await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
+            tries += 1
+        self._adopt(index, channel, pid)
+        if self._settings != m.WorkerUpdateSettings():
+            channel.post(self._settings)
+
+    async def _sampling(self) -> None:
+        while True:
+            await asyncio.gather(*(self._sample(member) for member in self.members))
+            self._watcher.sampled()
+            await asyncio.sleep(SAMPLE_INTERVAL)
+
+    async def _sample(self, member: Member) -> None:
+        try:
+            await member.sample(self.watermark)
+        except SfuError as error:
+            _log.debug("no sample of %r: %s", member, error)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

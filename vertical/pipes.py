@@ -1,0 +1,179 @@
+"""Pipes on demand: each producer at most once on each member, for as long as somebody there consumes it.
+
+A tree of depth one: a producer always comes straight from its home. Belongs to the switch's event loop; knows when a
+pipe is wanted, not what it is made of (`vertical.links`).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+from sfu_core.errors import NotFoundError
+from vertical.links import Carried, Link, UdpLink
+from vertical.members import Member
+from vertical.tree import Consumer, Producer, Router
+
+MakeLink: TypeAlias = Callable[[Router, Member, Member], Link]
+StartTask: TypeAlias = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
+
+
+class _Held:
+    """A link with the number of producers that it carries or will carry."""
+
+    def __init__(self, key: frozenset[Member], link: Link, opening: "asyncio.Task[None]") -> None:
+        self.key = key
+        self.link = link
+        self.opening = opening
+        self.uses = 0
+
+
+class Piped:
+    """A producer on its way to a member, or there."""
+
+    def __init__(self, producer: Producer, far: Member) -> None:
+        self.producer = producer
+        self.far = far
+        self.users: set[str] = set()
+        self.carried: Carried | None = None
+        self.closed = False
+        self.making: asyncio.Task[None]
+        self.held: _Held
+        self.pausing = asyncio.Lock()
+
+
+class Pipes:
+    """Of one logical worker."""
+
+    def __init__(self, start: StartTask, make_link: MakeLink = UdpLink) -> None:
+        """`start` runs a coroutine as a task that ends with the logical worker."""
+        self._start = start
+        self._make_link = make_link
+        self._links: dict[Router, dict[frozenset[Member], _Held]] = {}
+        self.count = 0
+        """Producers piped, or being piped."""
+
+    @property
+    def links(self) -> int:
+        """Pairs of members that are joined for some router."""
+        return sum(map(len, self._links.values()))
+
+    async def connect(self, producer: Producer, far: Member, consumer_id: str) -> None:
+        """Returns when the producer is on `far`, paused or not as at home. It stays until `release`."""
+        piped = producer.piped.get(far)
+        if piped is None:
+            piped = self._pipe(producer, far)
+        piped.users.add(consumer_id)
+        try:
+            await asyncio.shield(piped.making)
+            await self._synchronise(piped)
+        except BaseException:
+            self._release(piped, consumer_id)
+            raise
+
+    def release(self, consumer: Consumer) -> None:
+        """It does not consume any more; the last one takes the pipe along."""
+        self.release_of(consumer.producer, consumer.transport.member, consumer.id)
+
+    def release_of(self, producer: Producer, far: Member, consumer_id: str) -> None:
+        """The same by id, for a consumer that never came to be."""
+        piped = producer.piped.get(far)
+        if piped is not None:
+            self._release(piped, consumer_id)
+
+    async def pause_changed(self, producer: Producer) -> None:
+        """Returns when the producer is paused or not everywhere as it is at home."""
+        await asyncio.gather(*(self._synchronise(piped) for piped in list(producer.piped.values())))
+
+    def source_gone(self, producer: Producer) -> None:
+        """Consumers elsewhere hear of it from their members."""
+        for piped in list(producer.piped.values()):
+            self._close(piped)
+
+    def router_gone(self, router: Router) -> None:
+        """Its links end with it."""
+        self._links.pop(router, None)
+
+    def carried(self, consumer: Consumer) -> Carried | None:
+        """What brings its producer to a remote consumer."""
+        piped = consumer.producer.piped.get(consumer.transport.member)
+        return piped.carried if piped is not None else None
+
+    # Making
+
+    def _pipe(self, producer: Producer, far: Member) -> Piped:
+        piped = producer.piped[far] = Piped(producer, far)
+        self.count += 1
+        piped.held = self._hold(producer.transport.router, producer.transport.member, far)
+        piped.making = self._start(self._make(piped))
+        return piped
+
+    async def _make(self, piped: Piped) -> None:
+        try:
+            await asyncio.shield(piped.held.opening)
+            self._check(piped)
+            piped.carried = await piped.held.link.carry(piped.producer, piped.far)
+            self._check(piped)
+        except BaseException:
+            self._close(piped)
+            self._drop(piped)
+            raise
+
+    def _check(self, piped: Piped) -> None:
+        if piped.closed:
+            raise NotFoundError(f"producer {piped.producer.id!r} was closed, or nobody wants it any more")
+
+    def _hold(self, router: Router, near: Member, far: Member) -> _Held:
+        links = self._links.setdefault(router, {})
+        key = frozenset((near, far))
+        held = links.get(key)
+        if held is None or _failed(held.opening):
+            link = self._make_link(router, near, far)
+            held = links[key] = _Held(key, link, self._start(link.open()))
+        held.uses += 1
+        return held
+
+    async def _synchronise(self, piped: Piped) -> None:
+        async with piped.pausing:
+            while piped.carried is not None and not piped.closed:
+                if piped.carried.paused == piped.producer.paused:
+                    return
+                try:
+                    await piped.carried.set_paused(piped.producer.paused)
+                except NotFoundError:  # it has just ended; whoever depends on it will hear
+                    return
+
+    # Ending
+
+    def _release(self, piped: Piped, consumer_id: str) -> None:
+        piped.users.discard(consumer_id)
+        if not piped.users:
+            self._close(piped)
+
+    def _close(self, piped: Piped) -> None:
+        if piped.closed:
+            return
+        piped.closed = True
+        self.count -= 1
+        if piped.producer.piped.get(piped.far) is piped:
+            del piped.producer.piped[piped.far]
+        if piped.carried is not None:
+            self._drop(piped)
+
+    def _drop(self, piped: Piped) -> None:
+        """Give back what it has: its halves, then its part in the link."""
+        if piped.carried is not None:
+            piped.carried.close()
+            piped.carried = None
+        held, router = piped.held, piped.producer.transport.router
+        held.uses -= 1
+        links = self._links.get(router, {})
+        if held.uses == 0 and links.get(held.key) is held:
+            del links[held.key]
+            if not links:
+                del self._links[router]
+            if not _failed(held.opening):
+                held.link.close()
+
+
+def _failed(task: "asyncio.Task[None]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
