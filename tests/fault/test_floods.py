@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 
 import pytest
+
+from sfu.bench.joiner import binding_request
 
 from . import flood
 from .peer import Peer, address_of
@@ -13,6 +16,8 @@ from .processes import ask, descriptors
 from .scene import Scene, scene
 
 MILLION = 1_000_000
+TUPLES = 8  # that a transport remembers
+JOINS = 40
 
 
 async def heard_by(each: Scene) -> int:
@@ -110,6 +115,52 @@ async def test_replays_and_strange_streams() -> None:
         assert drops["srtpReplayed"] == 1999
         assert drops["unknownSsrc"] + drops.get("tableFull", 0) == 1000
         assert (await ask(each.worker, "slots_used"))["ssrcs"] < 300
+
+
+async def test_one_client_from_a_thousand_addresses() -> None:
+    """Each is proved by the password; the newest eight are remembered, and the first is back with its next check."""
+    async with scene() as each:
+        ice = each.transport.ice_parameters
+        for number in range(1000):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.connect(address_of(each.transport))
+                sock.send(binding_request(ice["usernameFragment"], ice["password"], number.to_bytes(12, "big")))
+            if number % 50 == 0:
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.2)
+        assert (await ask(each.worker, "slots_used"))["tuples"] == TUPLES
+
+
+async def test_a_storm_of_joins() -> None:
+    """All at once: the call goes on, requests are answered, everybody gets in."""
+    async with scene(max_lines=16 * JOINS) as each:
+        transports = [await each.open_transport() for _ in range(JOINS)]
+        peers = [Peer() for _ in transports]
+        try:
+            await asyncio.gather(*(peer.connect(transport) for peer, transport in zip(peers, transports, strict=True)))
+            assert {transport.dtls_state for transport in transports} == {"connected"}
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+async def test_hellos_without_end() -> None:
+    """Ten peers that have proved their password begin handshakes and never finish one."""
+    async with scene(max_lines=16 * JOINS) as each:
+        peers = [Peer() for _ in range(10)]
+        try:
+            for peer in peers:
+                await peer.check(await each.open_transport())
+            hellos = [Peer().hello() for _ in range(20)]
+            for _ in range(100):
+                for peer in peers:
+                    await spray(peer, hellos[:5])
+            newcomer = Peer()
+            peers.append(newcomer)
+            await newcomer.connect(await each.open_transport())
+        finally:
+            for peer in peers:
+                peer.close()
 
 
 async def spray(peer: Peer, datagrams: list[bytes]) -> None:

@@ -140,6 +140,20 @@ async def test_closing_one_that_does_not_answer(hung: str, monkeypatch: pytest.M
     await asyncio.gather(holding, return_exceptions=True)
 
 
+async def test_stopped_and_continued() -> None:
+    """As when a virtual machine is moved: what came meanwhile waits in the kernel, and nothing ends."""
+    async with await create_worker() as worker, Call(worker) as call:
+        await call.begin()
+        await asyncio.sleep(0.3)
+        os.kill(worker.pid, signal.SIGSTOP)
+        await asyncio.sleep(2)
+        os.kill(worker.pid, signal.SIGCONT)
+        await asyncio.sleep(0.3)
+        count = await call.end()
+        assert count.complete, count
+        assert (await worker.dump())["pid"] == worker.pid
+
+
 async def test_two_workers_are_independent() -> None:
     async with await create_worker() as first, await create_worker() as second:
         assert first.pid != second.pid and children() >= {first.pid, second.pid}
