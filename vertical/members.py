@@ -5,7 +5,7 @@ Belongs to one event loop. Knows channels and their ends; nothing of routers or 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -178,7 +178,6 @@ class Pool:
             raise failures[0]
         for index, (channel, pid) in enumerate(cores):
             self._adopt(index, channel, pid)
-        self._start(self._sampling())
 
     def join(self, tenant: Tenant) -> None:
         """A logical worker uses the members from now on."""
@@ -232,7 +231,8 @@ class Pool:
         member = self._members[index] = Member(index, channel, pid)
         if self._forward_logs:
             channel.on_log(self._log)
-        channel.on_end(lambda reason: self._ended(member, reason))
+        sampling = self._start(self._sample(member))
+        channel.on_end(lambda reason: self._ended(member, sampling, reason))
         self._arrived.set()
 
     def _log(self, line: str) -> None:
@@ -240,7 +240,8 @@ class Pool:
         if self._tenants:
             self._tenants[0].log(line)
 
-    def _ended(self, member: Member, reason: Exception | None) -> None:
+    def _ended(self, member: Member, sampling: "asyncio.Task[None]", reason: Exception | None) -> None:
+        sampling.cancel()
         if self._closed:
             return
         del self._members[member.index]
@@ -264,19 +265,17 @@ class Pool:
         if self._settings != m.WorkerUpdateSettings():
             channel.post(self._settings)
 
-    async def _sampling(self) -> None:
-        while True:
-            await asyncio.gather(*(self._sample(member) for member in self.members))
+    async def _sample(self, member: Member) -> None:
+        while member.alive:
+            try:
+                await member.sample(self.watermark)
+            except SfuError as error:
+                _log.debug("no sample of %r: %s", member, error)
             self._watcher.sampled()
             await asyncio.sleep(SAMPLE_INTERVAL)
 
-    async def _sample(self, member: Member) -> None:
-        try:
-            await member.sample(self.watermark)
-        except SfuError as error:
-            _log.debug("no sample of %r: %s", member, error)
-
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

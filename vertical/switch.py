@@ -109,6 +109,11 @@ class Switch:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def members(self) -> list[Member]:
+        """The cores it runs on now."""
+        return self._pool.members
+
     async def request(self, message: m.Request[R], handler_id: str = "") -> R:
         return cast(R, await self._ask(message, handler_id))
 

@@ -17,6 +17,9 @@ from .stacks import STACKS
 TIMEOUT = 20.0
 """Seconds for one test."""
 
+ENDING = 2.0
+"""Seconds that a task may take to end after its test."""
+
 
 @pytest.fixture(scope="session")
 def runner():
@@ -52,6 +55,13 @@ async def assert_empty(worker):
 
 
 @pytest.fixture
+def one_process(request):
+    """For tests that end a worker's process: logical workers have none of their own."""
+    if request.node.callspec.params["mediasoup"] != "core":
+        pytest.skip("not one process")
+
+
+@pytest.fixture
 def router(runner, worker):
     router = runner.run(worker.create_router(media_codecs=CODECS))
     yield router
@@ -82,7 +92,9 @@ async def checked(test):
         async with asyncio.timeout(TIMEOUT):
             await test
         await asyncio.sleep(0)
-        left = [task for task in asyncio.all_tasks() - before if not task.done()]
+        left = asyncio.all_tasks() - before
+        if left:
+            _, left = await asyncio.wait(left, timeout=ENDING)
     finally:
         gc.collect(0)
         loop.set_exception_handler(None)

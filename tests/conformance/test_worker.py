@@ -7,6 +7,7 @@ import pytest
 from sfu_core.errors import SfuError, WorkerClosedError
 
 from .room import CODECS, LOOPBACK, Events, Room, eventually
+from .stacks import processes
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ async def test_creating(mediasoup):
         app_data={"bar": 456},
     )
     assert seen == [worker]
-    assert alive(worker.pid) and worker.app_data == {"bar": 456}
+    pids = processes(worker)
+    assert pids and all(map(alive, pids)) and worker.app_data == {"bar": 456}
     assert not (worker.closed or worker.died or worker.subprocess_closed)
     router = await worker.create_router()
     transport = await router.create_plain_transport(listen_info=LOOPBACK)
@@ -44,7 +46,7 @@ async def test_creating(mediasoup):
     worker.close()
     assert worker.closed and not worker.died
     await worker.wait_subprocess_closed()
-    assert worker.subprocess_closed and not alive(worker.pid)
+    assert worker.subprocess_closed and not any(map(alive, pids))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ async def test_closing_rejects_what_is_under_way(own_worker):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-async def test_dying(own_worker, number):
+async def test_dying(one_process, own_worker, number):
     worker = own_worker
     router = await worker.create_router(media_codecs=CODECS)
     transport = await router.create_plain_transport(listen_info=LOOPBACK)
@@ -154,7 +156,7 @@ async def test_dying(own_worker, number):
         await worker.dump()
 
 
-async def test_dying_rejects_what_is_under_way(own_worker):
+async def test_dying_rejects_what_is_under_way(one_process, own_worker):
     os.kill(own_worker.pid, signal.SIGSTOP)
     asked = asyncio.ensure_future(own_worker.dump())
     await asyncio.sleep(0)
@@ -166,7 +168,8 @@ async def test_dying_rejects_what_is_under_way(own_worker):
 async def test_signals_that_change_nothing(own_worker):
     """Among them SIGINT: a Ctrl-C is for the application, which then decides about its workers."""
     for name in ("SIGINT", "SIGPIPE", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2"):
-        os.kill(own_worker.pid, getattr(signal, name))
+        for pid in processes(own_worker):
+            os.kill(pid, getattr(signal, name))
     await asyncio.sleep(0.1)
     assert (await own_worker.dump())["pid"] == own_worker.pid
     assert not own_worker.died
