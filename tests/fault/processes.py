@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,29 @@ async def create_worker(**settings: Any) -> Worker:
     return await mediasoup().create_worker(**settings)
 
 
-async def ask(worker: Worker, method: str, *arguments: Any) -> Any:
+async def ask(worker: Worker, method: str) -> Any:
     """Through the door of a worker."""
     reader, writer = await asyncio.open_unix_connection(door_of(worker.pid))
     try:
-        writer.write(json.dumps([method, arguments]).encode() + b"\n")
+        writer.write(f"{method}\n".encode())
         return json.loads(await reader.readline())
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+@asynccontextmanager
+async def gil_held(worker: Worker) -> AsyncIterator[None]:
+    """The body runs while nothing but the media thread can run in that core."""
+    reader, writer = await asyncio.open_unix_connection(door_of(worker.pid))
+    try:
+        writer.write(b"hold_gil\n")
+        assert await reader.readline() == b"held\n"
+        yield
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def is_alive(pid: int) -> bool:
@@ -88,3 +103,17 @@ async def until(condition: Callable[[], object], seconds: float) -> float:
         while not condition():
             await asyncio.sleep(0.005)
     return time.monotonic() - begun
+
+
+async def used(worker: Worker) -> dict[str, int]:
+    """What is taken of each table of the engine, when all that was asked for before has been done."""
+    await worker.dump()
+    found: dict[str, int] = await ask(worker, "slots_used")
+    return found
+
+
+async def until_used(worker: Worker, expected: dict[str, int]) -> None:
+    """The media thread gives slots back soon, not at once."""
+    async with asyncio.timeout(5):
+        while await used(worker) != expected:
+            await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from .call import Call
 from .peer import TCP, UDP, Peer, publish
 from .processes import create_worker, resident
 
-MAX_ANSWER = 2.0  # seconds for a request while it rains, on a machine that others use too
+MAX_ANSWER = 5.0  # seconds for a request while it rains, on a machine that others use too
 MAX_LINES = 50  # of log, whatever comes from outside
 MAX_GROWTH = 24 << 20  # bytes: the rings and tables of the slab that are touched for the first time
 

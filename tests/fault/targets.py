@@ -47,7 +47,7 @@ def door_of(pid: int) -> str:
 
 
 class Door:
-    """One JSON request a connection: [method, arguments]."""
+    """A connection is one request: a line with its name, answered with a line of JSON."""
 
     def __init__(self, engines: list[Engine]) -> None:
         self._engines = engines
@@ -59,14 +59,11 @@ class Door:
         while True:
             connection, _ = self._socket.accept()
             with connection, connection.makefile("rw") as stream:
-                method, arguments = json.loads(stream.readline())
-                print(json.dumps(getattr(self, method)(*arguments)), file=stream, flush=True)
-
-    def hold_gil(self, seconds: float) -> tuple[float, float]:
-        """No other thread of this process runs Python for so long; when it began and ended (monotonic)."""
-        begun = time.monotonic()
-        ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL, unlike CDLL, does not let go of the GIL
-        return begun, time.monotonic()
+                method = stream.readline().strip()
+                if method == "hold_gil":
+                    hold_gil(connection)
+                else:
+                    print(json.dumps(getattr(self, method)()), file=stream, flush=True)
 
     def slots_used(self) -> dict[str, int]:
         """What is taken of the engine's tables."""
@@ -75,3 +72,13 @@ class Door:
     def modules(self) -> list[str | None]:
         """The names of all modules, and the file of the main one first."""
         return [getattr(sys.modules["__main__"], "__file__", None), *sys.modules]
+
+
+def hold_gil(connection: socket.socket) -> None:
+    """From "held" until the other end closes, no other thread of this process runs Python."""
+    libc = ctypes.PyDLL(None)  # PyDLL, unlike CDLL, does not let go of the GIL for a call
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(3600)  # and nobody may ask for it between the two
+    libc.send(connection.fileno(), b"held\n", 5, 0)
+    libc.recv(connection.fileno(), ctypes.create_string_buffer(1), 1, 0)
+    sys.setswitchinterval(interval)

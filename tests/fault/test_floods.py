@@ -12,7 +12,7 @@ from sfu.bench.joiner import binding_request
 
 from . import flood
 from .peer import Peer, address_of
-from .processes import ask, descriptors
+from .processes import descriptors, used
 from .scene import Scene, scene
 
 MILLION = 1_000_000
@@ -38,7 +38,7 @@ async def test_a_million_random_tuples(count: int) -> None:
         drops, heard = await each.drops(), await heard_by(each) - heard
         assert {"unknownTuple", "oversized", "stunUnknownUser", "stunUnauthorized", "stunMalformed"} <= drops.keys()
         assert sum(drops.values()) - dropped > 0.9 * heard > 0.5 * count
-        assert (await ask(each.worker, "slots_used"))["tuples"] == 1
+        assert (await used(each.worker))["tuples"] == 1
         assert len(descriptors(each.worker.pid)) == out
 
 
@@ -56,7 +56,7 @@ async def test_a_million_random_tuples(count: int) -> None:
 async def test_a_transport_opens_while_it_rains(kind: str, reason: str) -> None:
     """ICE and DTLS of a newcomer come through; what does not get in is lost like on any bad network, and repeated."""
     async with scene() as each:
-        raining = asyncio.create_task(each.flood(kind, address_of(each.transport), 50_000))
+        raining = asyncio.create_task(each.flood(kind, address_of(each.transport), 20_000))
         await asyncio.sleep(0.2)
         newcomer = Peer()
         try:
@@ -64,13 +64,15 @@ async def test_a_transport_opens_while_it_rains(kind: str, reason: str) -> None:
         finally:
             newcomer.close()
         await raining
-        assert (await each.drops())[reason] > 10_000
+        assert (await each.drops())[reason] > 5000
 
 
 async def test_guessed_passwords_are_counted_where_they_were_guessed() -> None:
     async with scene() as each:
-        await each.flood("stun_guesses", address_of(each.transport), 1000)
-        assert (await each.transport.get_drops())["stunUnauthorized"] == 1000
+        sent = await each.flood("stun_guesses", address_of(each.transport), 1000)
+        async with asyncio.timeout(5):
+            while (await each.transport.get_drops()).get("stunUnauthorized") != sent:
+                await asyncio.sleep(0.05)
 
 
 async def test_dtls_garbage_on_a_verified_tuple() -> None:
@@ -114,7 +116,7 @@ async def test_replays_and_strange_streams() -> None:
         drops = await each.transport.get_drops()
         assert drops["srtpReplayed"] == 1999
         assert drops["unknownSsrc"] + drops.get("tableFull", 0) == 1000
-        assert (await ask(each.worker, "slots_used"))["ssrcs"] < 300
+        assert (await used(each.worker))["ssrcs"] < 300
 
 
 async def test_one_client_from_a_thousand_addresses() -> None:
@@ -128,7 +130,7 @@ async def test_one_client_from_a_thousand_addresses() -> None:
             if number % 50 == 0:
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.2)
-        assert (await ask(each.worker, "slots_used"))["tuples"] == TUPLES
+        assert (await used(each.worker))["tuples"] == TUPLES
 
 
 async def test_a_storm_of_joins() -> None:

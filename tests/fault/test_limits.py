@@ -10,11 +10,10 @@ import pytest
 
 from sfu.bench.engine import CODECS, published
 from sfu_core.errors import SfuError
-from sfu_core.mediasoup import Worker
 
 from .call import Call
 from .peer import TCP, UDP
-from .processes import ask, create_worker, descriptors, until
+from .processes import create_worker, descriptors, until, until_used, used
 
 
 async def fill(create: Any, most: int = 1000) -> list[Any]:
@@ -24,12 +23,6 @@ async def fill(create: Any, most: int = 1000) -> list[Any]:
         for _ in range(most):
             made.append(await create())
     return made
-
-
-async def used(worker: Worker) -> dict[str, int]:
-    await worker.dump()
-    found: dict[str, int] = await ask(worker, "slots_used")
-    return found
 
 
 @pytest.mark.parametrize("kind", ["plain", "webrtc", "pipe", "direct"])
@@ -53,7 +46,7 @@ async def test_transports(kind: str) -> None:
                 transport.close()
             assert len((await router.dump())["transportIds"]) == 0
         await until(lambda: len(descriptors(worker.pid)) == open_before, 2)
-        assert await used(worker) == before
+        await until_used(worker, before)
         count = await call.end()
         assert count.complete, count
 
@@ -79,7 +72,7 @@ async def test_streams() -> None:
             for producer in producers:
                 producer.close()
             assert (await router.dump())["mapProducerIdConsumerIds"] == []
-        assert await used(worker) == before
+        await until_used(worker, before)
         count = await call.end()
         assert count.complete, count
 

@@ -20,7 +20,18 @@ from sfu_core.errors import SfuError, WorkerClosedError
 from sfu_core.mediasoup import Worker
 
 from .call import Call
-from .processes import ask, children, create_worker, descriptors, is_alive, mediasoup, resident, until
+from .processes import (
+    children,
+    create_worker,
+    descriptors,
+    gil_held,
+    is_alive,
+    mediasoup,
+    resident,
+    until,
+    until_used,
+    used,
+)
 
 NOTICED = 2.0  # seconds
 
@@ -73,17 +84,15 @@ async def test_killed(number: signal.Signals) -> None:
 async def test_killed_while_requests_are_pending() -> None:
     worker = await create_worker()
     router = await worker.create_router(media_codecs=CODECS)
-    holding = asyncio.create_task(ask(worker, "hold_gil", 60))
-    await asyncio.sleep(0.2)
-    waiting = [asyncio.create_task(coroutine) for coroutine in (worker.dump(), router.dump(), worker.create_router())]
-    await asyncio.sleep(0.1)
-    assert not any(task.done() for task in waiting)
-    os.kill(worker.pid, signal.SIGKILL)
-    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), NOTICED)
-    assert [type(result) for result in results] == [WorkerClosedError] * 3
+    async with gil_held(worker):
+        waiting = [asyncio.create_task(each) for each in (worker.dump(), router.dump(), worker.create_router())]
+        await asyncio.sleep(0.1)
+        assert not any(task.done() for task in waiting)
+        os.kill(worker.pid, signal.SIGKILL)
+        results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), NOTICED)
+        assert [type(result) for result in results] == [WorkerClosedError] * 3
     await worker.wait_subprocess_closed()
     assert worker.died
-    await asyncio.gather(holding, return_exceptions=True)
 
 
 async def test_killed_while_media_flows_beside_another() -> None:
@@ -128,16 +137,14 @@ async def test_closing_one_that_does_not_answer(hung: str, monkeypatch: pytest.M
     worker = await create_worker()
     listener = Listener()
     listener.follow(worker)
-    holding = asyncio.create_task(ask(worker, "hold_gil", 60))
-    if hung == "stopped":
-        os.kill(worker.pid, signal.SIGSTOP)
-    await asyncio.sleep(0.2)
-    begun = time.monotonic()
-    worker.close()
-    await asyncio.wait_for(worker.wait_subprocess_closed(), 5)
-    assert 0.5 <= time.monotonic() - begun < NOTICED
+    async with gil_held(worker):
+        if hung == "stopped":
+            os.kill(worker.pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        worker.close()
+        await asyncio.wait_for(worker.wait_subprocess_closed(), 5)
+        assert 0.5 <= time.monotonic() - begun < NOTICED
     assert listener.heard == ["worker close", "subprocessclose"] and not worker.died
-    await asyncio.gather(holding, return_exceptions=True)
 
 
 async def test_stopped_and_continued() -> None:
@@ -204,13 +211,10 @@ async def test_nothing_is_left_of_many_rooms(cycles: int) -> None:
     async with await create_worker() as worker:
         before = len(descriptors(worker.pid))
         await use(worker)
-        memory = resident(worker.pid)
+        memory, nothing = resident(worker.pid), dict.fromkeys(await used(worker), 0)
         for _ in range(cycles):
             await use(worker)
-        await worker.dump()  # after what was closed before
-        async with asyncio.timeout(2):
-            while any((await ask(worker, "slots_used")).values()):
-                await asyncio.sleep(0.01)
+        await until_used(worker, nothing)
         await until(lambda: len(descriptors(worker.pid)) == before, 2)
         assert resident(worker.pid) - memory < 4 << 20
 
