@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from .tree import ROOT, project_files
+from .tree import ROOT, project_files, sources
 
 PAGES = [path for path in project_files() if path.suffix == ".md" and "tests" not in path.relative_to(ROOT).parts]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
@@ -49,6 +50,20 @@ def test_tests_named_in_the_docs_exist() -> None:
     for page in PAGES:
         for mentioned in TEST.findall(page.read_text()):
             assert (ROOT / mentioned).exists(), f"{name(page)}: {mentioned}"
+
+
+def test_every_benchmark_is_described() -> None:
+    page = (ROOT / "benchmarks/README.md").read_text()
+    for path in sources(".py", "benchmarks"):
+        if path.name != "__init__.py":
+            assert path.stem in page, name(path)
+
+
+def test_readme_shows_the_stored_runs() -> None:
+    """Numbers are not typed: `python scripts/readme_table.py` writes them."""
+    script = runpy.run_path(str(ROOT / "scripts/readme_table.py"))
+    text = (ROOT / "README.md").read_text()
+    assert text == script["updated"](text)
 
 
 def test_readme_begins_with_one_sentence() -> None:
