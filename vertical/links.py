@@ -78,18 +78,15 @@ class UdpLink:
     def __init__(self, router: Router, first: Member, second: Member) -> None:
         self._router = router
         self._ends = {first: str(uuid.uuid4()), second: str(uuid.uuid4())}
-        self._options = {
-            first: pipe_options(first.place, second.place),
-            second: pipe_options(second.place, first.place),
-        }
-        self._rtx = self._options[first].enable_rtx
+        self._rtx = not first.place.shares_host_with(second.place)
         self._next_ssrc = secrets.randbelow(_SSRC_COUNT)
 
     async def open(self) -> None:
-        made = await asyncio.gather(*(self._create(member) for member in self._ends), return_exceptions=True)
+        first, second = self._ends
+        options = pipe_options(first.place, second.place), pipe_options(second.place, first.place)
+        made = await asyncio.gather(*map(self._create, self._ends, options), return_exceptions=True)
         try:
             here, there = _successes(made)
-            first, second = self._ends
             await asyncio.gather(self._connect(first, there), self._connect(second, here))
         except BaseException:
             for member, result in zip(self._ends, made, strict=True):
@@ -133,8 +130,8 @@ class UdpLink:
         for member in self._ends:
             self._close_end(member)
 
-    async def _create(self, member: Member) -> m.PipeTransportDumpResponse:
-        request = m.RouterCreatePipeTransport(transport_id=self._ends[member], options=self._options[member])
+    async def _create(self, member: Member, options: m.PipeTransportOptions) -> m.PipeTransportDumpResponse:
+        request = m.RouterCreatePipeTransport(transport_id=self._ends[member], options=options)
         return await ask(member, request, self._router.id)
 
     async def _connect(self, member: Member, other: m.PipeTransportDumpResponse) -> None:

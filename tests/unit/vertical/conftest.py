@@ -1,0 +1,49 @@
+"""Coroutine tests run on a loop of their own, with logical workers over cores that are no processes."""
+
+import asyncio
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # the worker's tests have a fake engine
+
+from fake_core import House  # noqa: E402
+
+
+@pytest.fixture
+def runner():
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def house(runner):
+    """Two cores and one logical worker, on which transports alternate."""
+    house = runner.run(House.open(2))
+    yield house
+    runner.run(house.close())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    runner = pyfuncitem.funcargs.get("runner")
+    test = bounded(pyfuncitem.obj(**arguments))
+    if runner is not None:
+        runner.run(test)
+    else:
+        asyncio.run(test)
+    return True
+
+
+async def bounded(test):
+    """A test that waits for what never comes fails; so does one that loses an exception."""
+    unseen = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+    async with asyncio.timeout(10):
+        await test
+    assert not unseen, unseen

@@ -1,0 +1,339 @@
+"""Pipes: made when somebody consumes, once for each producer and core, gone with the last one."""
+
+import asyncio
+
+import pytest
+from fake_core import CODECS, House, recv_stream
+
+from sfu_core.channel import messages as m
+from sfu_core.channel.place import Place
+from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.worker.events import EngineEvent
+
+
+def producers_on(core):
+    """How many producers the engine of a core has, at home there or piped."""
+    return len(core.engine.live["producer"])
+
+
+async def test_from_none_to_one_to_none(house):
+    producer, far = await house.pair()
+    assert house.pipes.count == house.pipes.links == 0
+    consumer = await house.consume(far, producer)
+    assert house.pipes.count == house.pipes.links == 1
+    assert [len(core.pipes()) for core in house.cores] == [1, 1]
+    consumer.close()
+    await house.quiet()
+    assert house.pipes.count == house.pipes.links == 0
+    assert [len(core.pipes()) for core in house.cores] == [0, 0]
+    assert [producers_on(core) for core in house.cores] == [1, 0]
+
+
+async def test_no_pipe_at_home(house):
+    producer, _ = await house.pair()
+    near = await house.plain()
+    assert house.core_of(near) is house.cores[0]
+    await house.consume(near, producer)
+    assert house.pipes.count == 0
+    assert house.cores[1].kinds(m.TransportConsume) == []
+
+
+async def test_many_at_the_same_instant_share_one(house):
+    producer, far = await house.pair()
+    await asyncio.gather(*(house.consume(far, producer) for _ in range(20)))
+    assert house.pipes.count == house.pipes.links == 1
+    home, away = house.cores
+    assert len(home.kinds(m.TransportConsume)) == 1
+    assert len(away.kinds(m.TransportProduce)) == 1
+    assert len(away.kinds(m.TransportConsume)) == 20
+
+
+async def test_one_link_carries_all_producers_of_a_router_both_ways(house):
+    near, far = await house.plain(), await house.plain()
+    here = [await house.audio(near, ssrc) for ssrc in (1, 2)]
+    there = await house.audio(far, 3)
+    await asyncio.gather(*(house.consume(far, each) for each in here), house.consume(near, there))
+    assert (house.pipes.count, house.pipes.links) == (3, 1)
+    assert [len(core.pipes()) for core in house.cores] == [1, 1]
+    ssrcs = [stream["ssrc"] for core in house.cores for stream in core.engine.live["send"].values()]
+    assert len(ssrcs) == len(set(ssrcs)) == 6
+
+
+async def test_each_router_has_its_own_link(house):
+    other = await house.worker.create_router(media_codecs=CODECS)
+    for router in (house.router, other):
+        producer = await house.audio(await house.plain(router))
+        await house.consume(await house.plain(router), producer)
+    assert (house.pipes.count, house.pipes.links) == (2, 2)
+    other.close()
+    await house.quiet()
+    assert (house.pipes.count, house.pipes.links) == (1, 1)
+    assert [len(core.pipes()) for core in house.cores] == [1, 1]
+
+
+async def test_the_next_consumer_after_the_last_one(house):
+    """The pipe goes and comes again, in this order on both sides."""
+    producer, far = await house.pair()
+    for _ in range(5):
+        consumer = await house.consume(far, producer)
+        consumer.close()
+    await house.consume(far, producer)
+    await house.quiet()
+    assert house.pipes.count == 1
+    assert [producers_on(core) for core in house.cores] == [1, 1]
+
+
+async def test_it_is_a_tree(runner):
+    """On three cores: two pipes, both from the producer's home."""
+    house = await House.open(3)
+    transports = [await house.plain() for _ in range(3)]
+    producer = await house.audio(transports[0])
+    for transport in transports:
+        await house.consume(transport, producer)
+    assert (house.pipes.count, house.pipes.links) == (2, 2)
+    assert [len(core.pipes()) for core in house.cores] == [2, 1, 1]
+    await house.close()
+
+
+async def test_pipes_do_not_show(house):
+    producer, far = await house.pair()
+    consumer = await house.consume(far, producer)
+    dump = await house.router.dump()
+    assert len(dump["transportIds"]) == 2 and far.id in dump["transportIds"]
+    assert dump["mapProducerIdConsumerIds"] == [{"key": producer.id, "values": [consumer.id]}]
+    assert dump["mapConsumerIdProducerId"] == [{"key": consumer.id, "value": producer.id}]
+    handlers = (await house.worker.dump())["channelMessageHandlers"]
+    assert len(handlers["channelRequestHandlers"]) == 5  # router, two transports, producer, consumer
+
+
+async def test_pauses_cross(house):
+    producer, far = await house.pair()
+    consumer = await house.consume(far, producer)
+    await producer.pause()
+    (piped,) = house.cores[1].engine.live["producer"].values()
+    assert piped["paused"]
+    await house.quiet()
+    assert consumer.producer_paused
+    await producer.resume()
+    await house.quiet()
+    assert not consumer.producer_paused and not piped["paused"]
+
+
+async def test_a_paused_producer_arrives_paused(house):
+    producer, far = await house.pair()
+    await producer.pause()
+    consumer = await house.consume(far, producer)
+    assert consumer.producer_paused
+    (piped,) = house.cores[1].engine.live["producer"].values()
+    assert piped["paused"]
+
+
+@pytest.mark.parametrize("turns", range(0, 24, 3))
+async def test_a_pause_while_it_is_made(house, turns):
+    """Whenever it comes, the consumer ends up knowing."""
+    producer, far = await house.pair()
+    consuming = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await producer.pause()
+    consumer = await consuming
+    await house.quiet()
+    assert consumer.producer_paused
+    assert all(each["paused"] for core in house.cores for each in core.engine.live["producer"].values())
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+async def test_the_producer_closes_while_it_is_made(house, turns):
+    """Either there is no consumer, or it hears of the end; nothing is left of the pipe."""
+    producer, far = await house.pair()
+    consuming = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    producer.close()
+    try:
+        consumer = await consuming
+    except NotFoundError:
+        pass
+    else:
+        await house.quiet()
+        assert consumer.closed
+    await house.quiet()
+    assert house.pipes.count == house.pipes.links == 0
+    assert [producers_on(core) for core in house.cores] == [0, 0]
+    assert [len(core.pipes()) for core in house.cores] == [0, 0]
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+async def test_the_consumers_transport_closes_while_it_is_made(house, turns):
+    producer, far = await house.pair()
+    consuming = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    far.close()
+    try:
+        assert (await consuming).closed
+    except NotFoundError:
+        pass
+    await house.quiet()
+    assert house.pipes.count == house.pipes.links == 0
+    assert [producers_on(core) for core in house.cores] == [1, 0]
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+async def test_whoever_consumes_is_cancelled(house, turns):
+    producer, far = await house.pair()
+    consuming = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if consuming.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await consuming
+    await house.quiet()
+    assert house.pipes.count in (0, 1) and house.pipes.count == len((await far.dump())["consumerIds"])
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+@pytest.mark.parametrize("victim", [0, 1])
+async def test_a_core_dies_while_it_is_made(house, turns, victim):
+    producer, far = await house.pair()
+    consuming = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    house.cores[victim].kill()
+    try:
+        consumer = await consuming
+    except NotFoundError:
+        pass
+    else:
+        await house.quiet()
+        assert consumer.closed
+    await house.quiet()
+    assert (producer.closed, far.closed) == (victim == 0, victim == 1)
+    assert house.pipes.count == house.pipes.links == 0
+    assert all(not core.pipes() for core in house.cores)
+
+
+async def test_a_link_that_cannot_be_made(house):
+    """Whoever waits hears why; the next one tries anew."""
+    producer, far = await house.pair()
+    house.cores[1].engine.add_plain_transport, working = _no_room, house.cores[1].engine.add_plain_transport
+    results = await asyncio.gather(*(house.consume(far, producer) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [SfuError] * 3
+    assert house.pipes.count == house.pipes.links == 0
+    await house.quiet()
+    assert [len(core.pipes()) for core in house.cores] == [0, 0]
+    house.cores[1].engine.add_plain_transport = working
+    await house.consume(far, producer)
+    assert house.pipes.count == 1
+
+
+def _no_room(*args, **options):
+    raise BufferError("no room for a transport")
+
+
+@pytest.mark.parametrize("failing", ["add_producer", "add_send_stream"])
+async def test_a_half_that_cannot_be_made_takes_the_other_along(house, failing):
+    producer, far = await house.pair()
+    core = house.cores[1 if failing == "add_producer" else 0]
+    working = getattr(core.engine, failing)
+    setattr(core.engine, failing, _no_room)
+    with pytest.raises(SfuError, match="no room"):
+        await house.consume(far, producer)
+    setattr(core.engine, failing, working)
+    await house.quiet()
+    assert [producers_on(core) for core in house.cores] == [1, 0]
+    assert [len(core.engine.live["send"]) for core in house.cores] == [0, 0]
+    await house.consume(far, producer)
+
+
+async def test_a_consumer_that_is_refused_leaves_no_pipe(house):
+    producer, far = await house.pair()
+    house.cores[1].engine.add_send_stream, working = _no_room, house.cores[1].engine.add_send_stream
+    with pytest.raises(SfuError, match="no room"):
+        await house.consume(far, producer)
+    house.cores[1].engine.add_send_stream = working
+    await house.quiet()
+    assert house.pipes.count == house.pipes.links == 0
+
+
+async def test_scores_are_those_of_the_sender(house):
+    producer, far = await house.pair()
+    consumer = await house.consume(far, producer)
+    home, away = house.cores
+    seen = []
+    consumer.on("score", seen.append)
+    stream = recv_stream(home, _transport(house, producer))
+    home.emit(EngineEvent.NEW_STREAM, stream, 1111)
+    await house.quiet()
+    assert seen == [{"score": 10, "producerScore": 10, "producerScores": [10]}] == [consumer.score]
+    home.emit(EngineEvent.RECV_SCORE, stream, 4)
+    await house.quiet()
+    assert producer.score[0]["score"] == 4
+    assert seen[1:] == [{"score": 10, "producerScore": 4, "producerScores": [4]}]
+    (piped,) = away.engine.live["recv"]
+    away.emit(EngineEvent.NEW_STREAM, piped, 999)  # the way itself is nobody's affair
+    away.emit(EngineEvent.RECV_SCORE, piped, 9)
+    await house.quiet()
+    assert len(seen) == 2
+    (own,) = _own_streams(house, far)
+    away.emit(EngineEvent.SEND_SCORE, own, 7)
+    await house.quiet()
+    assert seen[2:] == [{"score": 7, "producerScore": 4, "producerScores": [4]}]
+    late = await house.consume(far, producer)
+    assert late.score == {"score": 10, "producerScore": 4, "producerScores": [4]}
+
+
+async def test_stats_show_the_sender_not_the_pipe(house):
+    producer, far = await house.pair()
+    consumer = await house.consume(far, producer)
+    home, away = house.cores
+    home.emit(EngineEvent.NEW_STREAM, recv_stream(home, _transport(house, producer)), 1111)
+    (stream,) = home.engine.live["recv"].values()
+    stream["stats"] = {"ssrc": 1111, "packet_count": 50}
+    (piped,) = away.engine.live["recv"]
+    away.emit(EngineEvent.NEW_STREAM, piped, 999)
+    sent, received = await consumer.get_stats()
+    assert (sent["type"], received["type"]) == ("outbound-rtp", "inbound-rtp")
+    assert (received["ssrc"], received["packetCount"]) == (1111, 50)
+    assert sent["ssrc"] == consumer.rtp_parameters["encodings"][0]["ssrc"]
+
+
+def _transport(house, producer):
+    return next(t for t in house.router._transports.values() if producer.id in t._producers)
+
+
+def _own_streams(house, transport):
+    core = house.core_of(transport)
+    consumers = core.worker.context.registry.get(transport.id).consumers.values()
+    return [stream.handle for consumer in consumers for stream in consumer.streams]
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one host", "two hosts"])
+async def test_between_hosts_it_is_encrypted_and_repaired(runner, shared):
+    places = [
+        Place(host_id="a" if shared else str(index), announced_addresses=("127.0.0.1",), extensions=frozenset())
+        for index in range(2)
+    ]
+    house = await House.open(2, places)
+    producer, far = await house.pair()
+    await house.consume(far, producer)
+    for core in house.cores:
+        (request,) = core.kinds(m.RouterCreatePipeTransport)
+        options, info = request.options, request.options.listen_info
+        assert (options.enable_rtx, options.enable_srtp) == (not shared, not shared)
+        assert (info.ip, info.announced_address) == (
+            ("127.0.0.1", None) if shared else ("0.0.0.0", "127.0.0.1")
+        )
+        (connect,) = core.kinds(m.PipeTransportConnect)
+        assert (connect.srtp_parameters is None) == shared
+    assert house.switch.place.shares_host_with(places[0]) is shared
+    await house.close()
+
+
+async def test_a_host_without_an_address(runner):
+    house = await House.open(2, [Place(host_id=name) for name in "ab"])
+    producer, far = await house.pair()
+    with pytest.raises(SfuError, match="announces no address"):
+        await house.consume(far, producer)
+    assert house.pipes.count == house.pipes.links == 0
+    await house.close()
