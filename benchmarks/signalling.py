@@ -73,12 +73,18 @@ async def start_up(rounds: int = 3) -> dict[str, Any]:
         start = time.perf_counter()
         worker = await mediasoup.create_worker()
         times.append(time.perf_counter() - start)
-        await asyncio.sleep(0.3)
-        clock = ProcessClock(worker.pid)
-        await asyncio.sleep(2)
-        idle = clock.lap().process / 2e9
+        if len(times) == rounds:
+            idle = await idle_share(worker.pid)
         worker.close()
     return {"what": "worker start", "seconds": round(sorted(times)[rounds // 2], 3), "idleCpu": f"{idle:.2%}"}
+
+
+async def idle_share(pid: int, seconds: float = 2) -> float:
+    """Share of a CPU that a process uses while nothing happens."""
+    await asyncio.sleep(0.3)
+    clock = ProcessClock(pid)
+    await asyncio.sleep(seconds)
+    return clock.lap().process / (seconds * 1e9)
 
 
 async def measure(count: int) -> list[dict[str, Any]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,33 @@ def test_bench_over_a_bare_relay(tmp_path: Path, capsys: pytest.CaptureFixture[s
             assert row["lost"] < 0.01
             assert 0.2 < row["ratio"] < 5
     assert "packets per second" in printed
+
+
+def test_bench_over_the_engine(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    options = "--pattern lone,video --size 1200 --fan-out 3 --suite gcm --rounds 1 --seconds 0.2 --sleeping"
+    assert main(["bench", *options.split(), "--json", str(out)]) == 0
+    lone, video = json.loads(out.read_text())["results"]
+    assert lone["datagramBytes"] > 1212 + 16  # the tag, and the extensions a consumer negotiated
+    assert lone["engineProcessNs"] >= lone["engineNs"] > 0
+    assert video["datagramBytes"] > 500
+    if max(lone["waited"], video["waited"]) < report.BUSY:
+        assert lone["lost"] == video["lost"] == 0
+
+
+def test_signalling_benchmark(tmp_path: Path) -> None:
+    """Its clients join over ICE and DTLS, so this is a call as well."""
+    out = tmp_path / "signalling.json"
+    script = Path(__file__).parents[3] / "benchmarks" / "signalling.py"
+    subprocess.run([sys.executable, script, "--count", "4", "--json", out], check=True, timeout=120, env=environment())
+    rows = json.loads(out.read_text())["results"]
+    assert [row["what"] for row in rows][:1] == ["worker start"]
+    assert {"WebRtcTransport", "full join (ICE and DTLS)", "consume", "getStats"} <= {row["what"] for row in rows}
+    assert all(row["perSecond"] > 0 for row in rows[1:])
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
