@@ -4,6 +4,7 @@ Belongs to one event loop. Knows where cores come from, not what is done with th
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -113,6 +114,7 @@ class Cluster:
         self._on_error = on_error
         self._on_crowded = on_crowded
         self._pools: dict[bytes, asyncio.Task[Pool]] = {}
+        self._waiting: Counter[bytes] = Counter()
         self._switches: set[Switch] = set()
         self._crowded = False
         self._closed = False
@@ -133,12 +135,9 @@ class Cluster:
         while True:
             if self._closed:
                 raise WorkerClosedError("the manager was destroyed")
-            key = _key_of(settings)
-            pool = await asyncio.shield(self._pool(key, settings))
-            if not pool.closed:
+            pool = await self._pool(_key_of(settings), settings)
+            if not (pool.closed or self._closed):
                 break
-            if key in self._pools and self._pools[key].done():
-                del self._pools[key]  # its last logical worker left just now
         switch = Switch(pool, self._make_link)
         self._switches.add(switch)
         switch.on_end(lambda _: self._switches.discard(switch))
@@ -151,10 +150,14 @@ class Cluster:
         self._closed = True
         for switch in self.switches:
             switch.close()
+        for starting in self._pools.values():
+            starting.add_done_callback(_close_if_unused)
 
     async def ended(self) -> None:
         """After `close()`: wait for the end of everything."""
+        pools = await asyncio.gather(*self._pools.values(), return_exceptions=True)
         await asyncio.gather(*(switch.ended() for switch in list(self._switches)))
+        await asyncio.gather(*(pool.ended() for pool in pools if isinstance(pool, Pool)))
 
     # As the watcher of its pools
 
@@ -172,13 +175,20 @@ class Cluster:
 
     # Inside
 
-    def _pool(self, key: bytes, settings: WorkerSettings) -> "asyncio.Task[Pool]":
-        """Running, or being started: one for all who ask meanwhile."""
+    async def _pool(self, key: bytes, settings: WorkerSettings) -> Pool:
+        """Running, or being started: one for all who ask meanwhile. If nobody waits any more, it ends again."""
         starting = self._pools.get(key)
-        if starting is None or _failed(starting):
+        if starting is None or _is_over(starting):
             starting = self._pools[key] = asyncio.get_running_loop().create_task(self._start(settings))
-            starting.add_done_callback(_failed)  # whoever waits has the error; perhaps nobody does any more
-        return starting
+        self._waiting[key] += 1
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if self._waiting[key] == 1:
+                starting.add_done_callback(_close_if_unused)
+            raise
+        finally:
+            self._waiting[key] -= 1
 
     async def _start(self, settings: WorkerSettings) -> Pool:
         pool = Pool(
@@ -193,7 +203,7 @@ class Cluster:
         return pool
 
     def _running(self) -> list[Pool]:
-        return [task.result() for task in self._pools.values() if task.done() and not _failed(task)]
+        return [task.result() for task in self._pools.values() if task.done() and not _is_over(task)]
 
 
 def with_defaults(given: WorkerSettings, ours: WorkerSettings) -> WorkerSettings:
@@ -212,5 +222,11 @@ def _key_of(settings: WorkerSettings) -> bytes:
     return msgspec.json.encode(same, order="deterministic")
 
 
-def _failed(task: "asyncio.Task[Pool]") -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+def _is_over(starting: "asyncio.Task[Pool]") -> bool:
+    """It failed, or the pool has closed since."""
+    return starting.done() and (starting.cancelled() or starting.exception() is not None or starting.result().closed)
+
+
+def _close_if_unused(starting: "asyncio.Task[Pool]") -> None:
+    if not _is_over(starting):
+        starting.result().close_if_unused()

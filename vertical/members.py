@@ -186,15 +186,24 @@ class Pool:
     async def leave(self, tenant: Tenant) -> None:
         """It does not any more. Waits for the members' end if it was the last."""
         self._tenants.remove(tenant)
-        if self._tenants:
+        self.close_if_unused()
+        if self._closed:
+            await self.ended()
+
+    def close_if_unused(self) -> None:
+        """End all members unless there is a logical worker on them."""
+        if self._tenants or self._closed:
             return
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        members = [member.channel for member in self._members.values()]
-        for channel in members:
-            channel.close()
-        await asyncio.gather(*self._tasks, *(channel.ended() for channel in members), return_exceptions=True)
+        for member in self._members.values():
+            member.channel.close()
+
+    async def ended(self) -> None:
+        """Once closed: wait for the members' end."""
+        channels = [member.channel for member in self._members.values()]
+        await asyncio.gather(*self._tasks, *(channel.ended() for channel in channels), return_exceptions=True)
 
     async def update(self, message: m.WorkerUpdateSettings) -> None:
         """What all members log, also those that come later."""

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))  # the worker's tests have a fake engine
 
-from fake_core import House  # noqa: E402
+from fake_core import House
 
 
 @pytest.fixture

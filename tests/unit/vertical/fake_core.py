@@ -14,7 +14,6 @@ from sfu_core.channel.codec import NotificationFrame
 from sfu_core.channel.delivery import Deliveries
 from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.place import local_place
-from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError, WorkerClosedError
 from sfu_core.mediasoup import Mediasoup
 from sfu_core.worker.context import Context

@@ -76,9 +76,7 @@ def test_node_load():
 
 def test_costs():
     listen = m.ListenInfo(ip="127.0.0.1", expose_internal_ip=False, port_range=m.PortRange(), flags=m.SocketFlags())
-    options = m.PipeTransportOptions(
-        base=m.TransportOptions(), listen_info=listen, enable_rtx=False, enable_srtp=False
-    )
+    options = m.PipeTransportOptions(base=m.TransportOptions(), listen_info=listen, enable_rtx=False, enable_srtp=False)
     transport = cost_of(m.RouterCreatePipeTransport(transport_id="t", options=options))
     audio, video = (
         m.TransportConsume(
