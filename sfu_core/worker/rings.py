@@ -29,10 +29,11 @@ class Rings:
         self._door = door
         self._links: dict[str, int] = {}
         self._users: dict[str, int] = {}
+        self._closing: set[str] = set()
 
     def link(self, ring_id: str) -> int:
-        """The engine's name of it. NotFoundError if there is none."""
-        if ring_id not in self._links:
+        """The engine's name of it. NotFoundError if there is none, or it is being closed."""
+        if ring_id not in self._links or ring_id in self._closing:
             raise NotFoundError(f"no ring with the id {ring_id!r}")
         return self._links[ring_id]
 
@@ -67,11 +68,10 @@ class Rings:
         os.close(memfd)
 
     def close(self, request: WorkerCloseRing) -> None:
-        """WORKER_CLOSE_RING."""
+        """WORKER_CLOSE_RING: no new transports; it goes with the last that uses it."""
         self.link(request.ring_id)
-        if self._users[request.ring_id]:
-            raise SfuError(f"ring {request.ring_id!r} is still used by transports")
-        self._drop(request.ring_id)
+        self._closing.add(request.ring_id)
+        self._drop_if_unused(request.ring_id)
 
     def close_all(self) -> None:
         """With the worker; its transports are closed already."""
@@ -82,8 +82,14 @@ class Rings:
     def use(self, ring_id: str, change: int) -> None:
         """A transport begins (1) or ends (-1) to use it."""
         self._users[ring_id] += change
+        self._drop_if_unused(ring_id)
+
+    def _drop_if_unused(self, ring_id: str) -> None:
+        if ring_id in self._closing and not self._users[ring_id]:
+            self._drop(ring_id)
 
     def _drop(self, ring_id: str) -> None:
+        self._closing.discard(ring_id)
         self._engine.close_link(self._links.pop(ring_id))
         del self._users[ring_id]
 

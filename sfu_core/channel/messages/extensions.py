@@ -55,7 +55,7 @@ class WorkerJoinRing(Request[None]):
 
 @extend
 class WorkerCloseRing(Request[None]):
-    """Give up this end; its transports are closed before."""
+    """Give up this end: no new transports, and it goes with the last that uses it."""
 
     METHOD = 204
     NAME = "WORKER_CLOSE_RING"

@@ -147,8 +147,6 @@ def test_closing_in_order_and_refusals() -> None:
     async def body(a: Channel, b: Channel) -> None:
         await join(a, b)
         await pipe(a, b)
-        with pytest.raises(SfuError, match="still used"):
-            await a.request(m.WorkerCloseRing(ring_id=RING))
         with pytest.raises(SfuError, match="connect"):
             await a.request(m.RingTransportConnect(tag=1), A_END)
         with pytest.raises(SfuError, match="exists already"):
@@ -157,10 +155,13 @@ def test_closing_in_order_and_refusals() -> None:
             await a.request(m.RouterCreateRingTransport(transport_id="x", ring_id="none"), ROUTER)
         with pytest.raises(TypeError, match="capacity"):
             await a.request(m.WorkerOpenRing(ring_id="odd", capacity=100000))
-        await a.request(m.RouterCloseTransport(transport_id=A_END), ROUTER)
         await a.request(m.WorkerCloseRing(ring_id=RING))
         with pytest.raises(NotFoundError):
-            await a.request(m.WorkerCloseRing(ring_id=RING))
+            await a.request(m.RouterCreateRingTransport(transport_id="late", ring_id=RING), ROUTER)
+        with pytest.raises(SfuError, match="exists already"):
+            await a.request(m.WorkerOpenRing(ring_id=RING))
+        await a.request(m.RouterCloseTransport(transport_id=A_END), ROUTER)
+        await a.request(m.WorkerOpenRing(ring_id=RING))
         dump = await b.request(m.TransportDump(), B_END)
         assert dump.base.id == B_END
 
