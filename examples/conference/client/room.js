@@ -109,7 +109,10 @@ export class Room extends EventTarget {
     if (method === "peerJoined") this.#onPeer(data.peer);
     else if (method === "newProducer") this.#consume(data.peerId, data.producer.id);
     else if (method === "peerLeft") this.#emit("peerleft", { peerId: data.peerId });
-    else this.#onConsumerChange(method, await this.#consumers.get(data.consumerId));
+    else {
+      const consumer = await this.#consumers.get(data.consumerId)?.catch(() => null);
+      if (consumer) this.#onConsumerChange(method, consumer);
+    }
   }
 
   #onConsumerChange(method, consumer) {
