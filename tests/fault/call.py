@@ -106,7 +106,7 @@ class Call:
         deadline = time.monotonic() + PATIENCE
         while await self.delivered() < self._sent * self._fan_out and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        received = await self._sinks.end_count(settle=0.1)
+        received = await self._sinks.end_count()
         return Count(self._sent, self._fan_out, received["packets"], received["missing"])
 
     async def run(self, seconds: float) -> Count:
