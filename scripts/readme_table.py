@@ -59,6 +59,8 @@ def signalling(run: dict[str, Any]) -> str:
 
 def measured() -> str:
     """Everything between the markers."""
+    if not all((RESULTS / name).exists() for name in ("forward.json", "signalling.json")):
+        return "No run is stored with this version: `make bench` tells what this machine does.\n"
     forward, signals = load("forward.json"), load("signalling.json")
     machine = forward["machine"]
     start = next(row for row in signals["results"] if row["what"] == "worker start")

@@ -76,6 +76,7 @@ cdef enum:
     MAX_BURST = 64          # packets that leave together, and segments of one GSO send
     STREAMS = 8192          # slots of the SSRC table, a power of two
     SECOND = 1000000000
+    LINGER = 5000000000     # ns after the last packet was sent; what comes later is lost
     PATIENCE = 20000000     # ns after which a sleeping sink looks whether it should finish
 
 
@@ -447,21 +448,25 @@ cdef void wait(int epoll, int64_t until) noexcept nogil:
 
 
 cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bint polling) noexcept nogil:
-    """Sends for `duration`, receives `settle` ns longer; returns the thread's CPU time in ns while it sent."""
+    """Sends for `duration`; returns the thread's CPU time in ns while it sent.
+
+    Receives until nothing came for `settle` ns, so that a forwarder that lags behind is not taken for one that loses.
+    """
     cdef int64_t cpu = read_clock(CLOCK_THREAD_CPUTIME_ID)
     cdef int64_t now = read_clock(CLOCK_MONOTONIC)
     cdef int64_t stop = now + duration
-    cdef int64_t end = stop + (settle if sink is not None else 0)
+    cdef int64_t end = 0
     cdef int64_t due = stop
     cdef bint sending = True
     cdef int got
     if source is not None:
         source.start(now)
-    while now < end:
+    while sending or now < end:
         if sending:
             if now >= stop or (sink is not None and sink.finishing):
                 cpu = read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu
-                end = now + (end - stop)
+                stop = now
+                end = now + (settle if sink is not None else 0)
                 sending, due = False, end
             else:
                 due = source.fire(now) if source is not None else stop
@@ -475,7 +480,10 @@ cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bi
         if not got and not polling:
             wait(sink.epoll if sink is not None else -1, due)
         now = read_clock(CLOCK_MONOTONIC)
-    return cpu if not sending else read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu
+        if got and not sending and now < stop + LINGER:
+            end = now + settle
+            due = end
+    return cpu
 
 
 def run(Source source, Sink sink, double seconds, double settle=0.2, bint polling=False):

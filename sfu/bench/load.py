@@ -12,7 +12,6 @@ import select
 import socket
 import sys
 import threading
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Self
@@ -72,22 +71,22 @@ class LoadProcess:
         )
 
     async def run(self, seconds: float, *, polling: bool = False, settle: float = 0.2) -> _load.Run:
-        """Sends for `seconds`; what arrives at the sinks is counted `settle` seconds longer."""
+        """Sends for `seconds`; counts what arrives until nothing came for `settle` seconds."""
         result: _load.Run = await self._ask("run", seconds=seconds, polling=polling, settle=settle)
         return result
 
-    async def begin_count(self, *, polling: bool = False) -> None:
-        """Counts what arrives until `end_count`."""
-        await self._ask("begin_count", polling=polling)
+    async def begin_count(self, *, polling: bool = False, settle: float = 0.2) -> None:
+        """Counts what arrives until `end_count`, and then until nothing came for `settle` seconds."""
+        await self._ask("begin_count", polling=polling, settle=settle)
 
     async def counted(self) -> _load.Received:
         """What arrived since `begin_count`; it goes on counting."""
         result: _load.Received = await self._ask("counted")
         return result
 
-    async def end_count(self, *, settle: float = 0.2) -> _load.Received:
-        """What arrived since `begin_count`, and in `settle` seconds from now."""
-        result: _load.Received = await self._ask("end_count", settle=settle)
+    async def end_count(self) -> _load.Received:
+        """What arrived since `begin_count`."""
+        result: _load.Received = await self._ask("end_count")
         return result
 
     async def relay(self, destinations: list[Address]) -> Address:
@@ -156,17 +155,16 @@ class Child:
     def run(self, seconds: float, polling: bool, settle: float) -> _load.Run:
         return _load.run(self._source, self._sink, seconds, settle, polling)
 
-    def begin_count(self, polling: bool) -> None:
-        self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, 0, polling))
+    def begin_count(self, polling: bool, settle: float) -> None:
+        self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, settle, polling))
         self._counting.start()
 
     def counted(self) -> _load.Received:
         assert self._sink
         return self._sink.counters()
 
-    def end_count(self, settle: float) -> _load.Received:
+    def end_count(self) -> _load.Received:
         assert self._sink and self._counting
-        time.sleep(settle)
         self._sink.finish()
         self._counting.join()
         return self._sink.counters()
