@@ -16,10 +16,10 @@ from sfu_core.channel.process import ProcessSpawner
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.channel.spawner import Spawner
 from sfu_core.errors import WorkerClosedError
-from vertical.links import UdpLink
 from vertical.members import Member, Pool
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy, node_load, passed
+from vertical.rings import best_link
 from vertical.switch import Switch
 
 _DEFAULTS: Final = WorkerSettings()
@@ -94,7 +94,7 @@ class Cluster:
         watermark: float = WATERMARK,
         node_watermark: float = NODE_WATERMARK,
         policy: Policy | None = None,
-        make_link: MakeLink = UdpLink,
+        make_link: MakeLink = best_link,
         on_core_died: Callable[[int, Exception], None] = lambda pid, reason: None,
         on_error: Callable[[Exception], None] = lambda error: None,
         on_crowded: Callable[[float], None] = lambda load: None,

@@ -1,15 +1,16 @@
 """Ways between two members of one router, and producers carried over them.
 
 A `Link` joins the same router on two members and carries producers in both directions; a `Carried` is one producer on
-its way. Behind these two, today, is a pair of PipeTransports; neighbours can get another kind of link without anybody
-above noticing. Belongs to the switch's event loop.
+its way. What is behind these two nobody above knows: a pair of PipeTransports here, shared memory in `vertical.rings`.
+Belongs to the switch's event loop.
 """
 
 import asyncio
 import secrets
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
@@ -72,22 +73,32 @@ class Link(Protocol):
         ...
 
 
-class UdpLink:
-    """A pair of PipeTransports: clear over loopback between neighbours, SRTP and RTX between strangers."""
+class PairLink(ABC, Generic[R]):
+    """A transport on each member; `R` is what creating one replies, and what the other must know to connect."""
 
-    def __init__(self, router: Router, first: Member, second: Member) -> None:
+    def __init__(self, router: Router, first: Member, second: Member, rtx: bool = False) -> None:
         self._router = router
         self._ends = {first: str(uuid.uuid4()), second: str(uuid.uuid4())}
-        self._rtx = not first.place.shares_host_with(second.place)
+        self._rtx = rtx
         self._next_ssrc = secrets.randbelow(_SSRC_COUNT)
 
+    @abstractmethod
+    async def _requests(self) -> Sequence[m.Request[R]]:
+        """Those that create the ends, in the order of `_ends`."""
+
+    @abstractmethod
+    def _connection(self, other: R) -> m.Request[Any]:
+        """What tells an end of the other one."""
+
     async def open(self) -> None:
-        first, second = self._ends
-        options = pipe_options(first.place, second.place), pipe_options(second.place, first.place)
-        made = await asyncio.gather(*map(self._create, self._ends, options), return_exceptions=True)
+        creations = map(ask, self._ends, await self._requests(), [self._router.id] * 2)
+        made = await asyncio.gather(*creations, return_exceptions=True)
         try:
-            here, there = _successes(made)
-            await asyncio.gather(self._connect(first, there), self._connect(second, here))
+            (first, here), (second, there) = zip(self._ends, successes(made), strict=True)
+            await asyncio.gather(
+                ask(first, self._connection(there), self._ends[first]),
+                ask(second, self._connection(here), self._ends[second]),
+            )
         except BaseException:
             for member, result in zip(self._ends, made, strict=True):
                 if not isinstance(result, BaseException):
@@ -97,7 +108,7 @@ class UdpLink:
     async def carry(self, producer: Producer, far: Member) -> Carried:
         near = producer.transport.member
         way = pipe_parameters(producer.request, self._take_ssrcs(producer.request), self._rtx)
-        carried = _UdpCarried(self._router, producer, near, self._ends[near], far, self._ends[far])
+        carried = _Pair(self._router, producer, near, self._ends[near], far, self._ends[far])
         consume = m.TransportConsume(
             consumer_id=carried.consumer_id,
             producer_id=producer.wire_id,
@@ -120,7 +131,7 @@ class UdpLink:
         )
         carried.near_made, carried.far_made = (not isinstance(result, BaseException) for result in made)
         try:
-            _successes([*made])
+            successes([*made])
         except BaseException:
             carried.close()
             raise
@@ -129,16 +140,6 @@ class UdpLink:
     def close(self) -> None:
         for member in self._ends:
             self._close_end(member)
-
-    async def _create(self, member: Member, options: m.PipeTransportOptions) -> m.PipeTransportDumpResponse:
-        request = m.RouterCreatePipeTransport(transport_id=self._ends[member], options=options)
-        return await ask(member, request, self._router.id)
-
-    async def _connect(self, member: Member, other: m.PipeTransportDumpResponse) -> None:
-        request = m.PipeTransportConnect(
-            ip=other.tuple.local_address, port=other.tuple.local_port, srtp_parameters=other.srtp_parameters
-        )
-        await ask(member, request, self._ends[member])
 
     def _close_end(self, member: Member) -> None:
         if not self._router.closed:
@@ -154,7 +155,27 @@ class UdpLink:
         return first
 
 
-class _UdpCarried:
+class UdpLink(PairLink[m.PipeTransportDumpResponse]):
+    """A pair of PipeTransports: clear over loopback between neighbours, SRTP and RTX between strangers."""
+
+    def __init__(self, router: Router, first: Member, second: Member) -> None:
+        super().__init__(router, first, second, rtx=not first.place.shares_host_with(second.place))
+
+    async def _requests(self) -> Sequence[m.Request[m.PipeTransportDumpResponse]]:
+        first, second = self._ends
+        options = pipe_options(first.place, second.place), pipe_options(second.place, first.place)
+        return [
+            m.RouterCreatePipeTransport(transport_id=id, options=each)
+            for id, each in zip(self._ends.values(), options, strict=True)
+        ]
+
+    def _connection(self, other: m.PipeTransportDumpResponse) -> m.Request[Any]:
+        return m.PipeTransportConnect(
+            ip=other.tuple.local_address, port=other.tuple.local_port, srtp_parameters=other.srtp_parameters
+        )
+
+
+class _Pair:
     """A pipe consumer at the near end, and a producer of the original's name at the far one."""
 
     def __init__(
@@ -204,7 +225,7 @@ def pipe_options(here: Place, there: Place) -> m.PipeTransportOptions:
     )
 
 
-def _successes(results: Sequence[R | BaseException]) -> list[R]:
+def successes(results: Sequence[R | BaseException]) -> list[R]:
     """The results; the first failure is raised."""
     for result in results:
         if isinstance(result, BaseException):

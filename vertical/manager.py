@@ -14,9 +14,9 @@ from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.types import LogLevel
 from vertical.cluster import BaseWorkers, Cluster, OwnCores, Source
 from vertical.cores import usable_cpus
-from vertical.links import UdpLink
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
+from vertical.rings import best_link
 from vertical.stats import StatsReader
 
 GetStats = Callable[[], Awaitable[Any]]
@@ -46,7 +46,7 @@ class MediasoupVertical(Emitter):
         dtls_certificate_file: str | None = None,
         dtls_private_key_file: str | None = None,
         placement: Policy | None = None,
-        make_link: MakeLink = UdpLink,
+        make_link: MakeLink = best_link,
         app_data: Any = None,
     ) -> None:
         """Over processes of its own, over the workers of `manager`, or over those of `mediasoup` with its `get_stats`.

@@ -34,6 +34,8 @@ class Member:
         self.predicted = 0.0
         self.full = False
         self.transports = 0
+        self.rings: dict[Member, asyncio.Future[str]] = {}
+        """Shared memory with neighbours: the ids, perhaps still being made."""
         self._told = 0
         self._done = 0
         self._busy: tuple[float, float] | None = None  # seconds at work, and the clock when they were read
@@ -69,6 +71,18 @@ class Member:
                 async with asyncio.timeout(FENCE_TIMEOUT):
                     await self.channel.request(m.WorkerGetResourceUsage())
             self._done = max(self._done, told)
+
+    async def close_ring(self, ring: "asyncio.Future[str]") -> None:
+        """Its other end is dead. Links that were being made through it meanwhile end first."""
+        with suppress(SfuError):
+            ring_id = await ring
+            for delay in RETRY_DELAYS:
+                try:
+                    return await self.channel.request(m.WorkerCloseRing(ring_id=ring_id))
+                except WorkerClosedError:
+                    return
+                except SfuError:
+                    await asyncio.sleep(delay)
 
     def candidate(self, has_room: bool) -> Candidate:
         """As a policy sees it."""
@@ -257,6 +271,9 @@ class Pool:
         self._watcher.core_died(member, reason or SfuError("its channel was closed"))
         for tenant in list(self._tenants):
             tenant.core_died(member)
+        for neighbour, ring in member.rings.items():
+            neighbour.rings.pop(member, None)
+            self._start(neighbour.close_ring(ring))
         self._start(self._replace(member.index))
 
     async def _replace(self, index: int) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from sfu_core.errors import NotFoundError
-from vertical.links import Carried, Link, UdpLink
+from vertical.links import Carried, Link
 from vertical.members import Member
+from vertical.rings import best_link
 from vertical.tree import Consumer, Producer, Router
 
 MakeLink: TypeAlias = Callable[[Router, Member, Member], Link]
@@ -44,7 +45,7 @@ class Piped:
 class Pipes:
     """Of one logical worker."""
 
-    def __init__(self, start: StartTask, make_link: MakeLink = UdpLink) -> None:
+    def __init__(self, start: StartTask, make_link: MakeLink = best_link) -> None:
         """`start` runs a coroutine as a task that ends with the logical worker."""
         self._start = start
         self._make_link = make_link

@@ -18,10 +18,10 @@ from sfu_core.channel.channel import EndListener, Listener, LogListener
 from sfu_core.channel.place import Place
 from sfu_core.errors import UnsupportedError, WorkerClosedError
 from vertical import names
-from vertical.links import UdpLink
 from vertical.members import Member, Pool
 from vertical.operations import Operations
 from vertical.pipes import MakeLink
+from vertical.rings import best_link
 
 R = TypeVar("R")
 Route: TypeAlias = Callable[[Operations, Any, str], Awaitable[Any]]
@@ -75,6 +75,9 @@ ROUTES: Final[dict[type[m.Request[Any]], Route]] = {
 }
 """Requests that mean something to the switch; all others go to where their object lives."""
 
+FORWARDED: Final = frozenset((m.TransportGetDrops.METHOD, m.WorkerGetCoreStats.METHOD))
+"""Extensions that a logical worker serves if all its members do."""
+
 UNSUPPORTED: Final[dict[type[m.Request[Any]], str]] = {
     m.RouterCreateActiveSpeakerObserver: "ActiveSpeakerObserver",
     m.RouterCreateAudioLevelObserver: "AudioLevelObserver",
@@ -87,7 +90,7 @@ UNSUPPORTED: Final[dict[type[m.Request[Any]], str]] = {
 class Switch:
     """See `sfu_core.channel.channel.Channel`."""
 
-    def __init__(self, pool: Pool, make_link: MakeLink = UdpLink) -> None:
+    def __init__(self, pool: Pool, make_link: MakeLink = best_link) -> None:
         """Over the members of `pool`, which it joins until it is closed."""
         self._loop = asyncio.get_running_loop()
         self._pool = pool
@@ -222,7 +225,8 @@ def _place_of(members: list[Member]) -> Place:
     """Where members of one host are; members of several hosts are nobody's neighbours together."""
     first = members[0].place
     extensions = frozenset.intersection(*(member.place.extensions for member in members))
-    place = msgspec.structs.replace(first, extensions=extensions | {m.TransportCoreGone.EVENT})
+    served = (extensions & FORWARDED) | {m.TransportCoreGone.EVENT}
+    place = msgspec.structs.replace(first, extensions=served)
     if all(member.place.shares_host_with(first) for member in members):
         return place
     return msgspec.structs.replace(place, host_id=uuid.uuid4().hex, announced_addresses=())

@@ -11,6 +11,9 @@ sys.path.append(str(Path(__file__).parents[1]))  # the worker's tests have a fak
 
 from fake_core import House
 
+from vertical.links import UdpLink
+from vertical.rings import best_link
+
 
 @pytest.fixture
 def runner():
@@ -23,7 +26,15 @@ def house(runner):
     """Two cores and one logical worker, on which transports alternate."""
     house = runner.run(House.open(2))
     yield house
-    runner.run(house.close())
+    runner.run(bounded(house.close()))
+
+
+@pytest.fixture(params=[best_link, UdpLink], ids=["ring", "udp"])
+def linked(runner, request):
+    """The same; pipes of either kind."""
+    house = runner.run(House.open(2, make_link=request.param))
+    yield house
+    runner.run(bounded(house.close()))
 
 
 @pytest.hookimpl(tryfirst=True)

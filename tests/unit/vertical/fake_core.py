@@ -47,7 +47,7 @@ class FakeCore:
     def __init__(self, pid, place=None):
         self.pid = pid
         self.place = place or local_place()
-        self.closed = False
+        self.closed = self.killed = False
         self.asked = []  # (message, handler id) in the order of execution
         self.refused = []  # what was refused of what nobody waited for
         self.engine = FakeEngine()
@@ -55,6 +55,7 @@ class FakeCore:
         self.busy_ns = 0
         self._loop = asyncio.get_running_loop()
         self._inbox = deque()
+        self._tasks = set()
         self._held = False
         self._deliveries = Deliveries()
         self._logs = []
@@ -94,6 +95,7 @@ class FakeCore:
 
     def kill(self):
         """The process is gone."""
+        self.killed = True
         self._finish(SfuError("killed"))
 
     def kinds(self, *kinds):
@@ -101,7 +103,8 @@ class FakeCore:
 
     def pipes(self):
         """Transports that the application did not make."""
-        return [e for e in self.engine.live["transport"].values() if e["kind"] == "plain" and e["pipe"]]
+        transports = self.engine.live["transport"].values()
+        return [each for each in transports if each["kind"] == "link" or each.get("pipe")]
 
     # As a channel
 
@@ -162,7 +165,25 @@ class FakeCore:
             if not reply.done():
                 reply.set_exception(error)
             return
-        if not reply.done():
+        if asyncio.iscoroutine(result):
+            task = asyncio.ensure_future(self._answer(result, reply))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif not reply.done():
+            reply.set_result(result)
+
+    async def _answer(self, coroutine, reply):
+        try:
+            result = await coroutine
+        except asyncio.CancelledError:
+            result = WorkerClosedError("gone")
+        except Exception as error:
+            result = error if isinstance(error, SfuError) else SfuError(str(error))
+        if reply.done():
+            return
+        if isinstance(result, Exception):
+            reply.set_exception(result)
+        else:
             reply.set_result(result)
 
     def _say(self, message, handler_id):
@@ -182,6 +203,8 @@ class FakeCore:
             if reply is not None and not reply.done():
                 reply.set_exception(WorkerClosedError("gone"))
         self._inbox.clear()
+        for task in self._tasks:
+            task.cancel()
         self.worker.close()
         self.engine.close()
         self._end.set_result(reason)
@@ -248,7 +271,7 @@ class House:
         self.cluster.close()
         await self.cluster.ended()
         for core in self.source.cores:
-            assert core.closed and core.engine.is_empty()
+            assert core.closed and (core.killed or core.engine.is_empty()), core.engine.live
             assert core.refused == []
         assert self.pipes.count == self.pipes.links == 0
 

@@ -10,6 +10,7 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.worker.events import EngineEvent
+from vertical.rings import NEEDED
 
 
 def producers_on(core):
@@ -17,17 +18,17 @@ def producers_on(core):
     return len(core.engine.live["producer"])
 
 
-async def test_from_none_to_one_to_none(house):
-    producer, far = await house.pair()
-    assert house.pipes.count == house.pipes.links == 0
-    consumer = await house.consume(far, producer)
-    assert house.pipes.count == house.pipes.links == 1
-    assert [len(core.pipes()) for core in house.cores] == [1, 1]
+async def test_from_none_to_one_to_none(linked):
+    producer, far = await linked.pair()
+    assert linked.pipes.count == linked.pipes.links == 0
+    consumer = await linked.consume(far, producer)
+    assert linked.pipes.count == linked.pipes.links == 1
+    assert [len(core.pipes()) for core in linked.cores] == [1, 1]
     consumer.close()
-    await house.quiet()
-    assert house.pipes.count == house.pipes.links == 0
-    assert [len(core.pipes()) for core in house.cores] == [0, 0]
-    assert [producers_on(core) for core in house.cores] == [1, 0]
+    await linked.quiet()
+    assert linked.pipes.count == linked.pipes.links == 0
+    assert [len(core.pipes()) for core in linked.cores] == [0, 0]
+    assert [producers_on(core) for core in linked.cores] == [1, 0]
 
 
 async def test_no_pipe_at_home(house):
@@ -39,24 +40,24 @@ async def test_no_pipe_at_home(house):
     assert house.cores[1].kinds(m.TransportConsume) == []
 
 
-async def test_many_at_the_same_instant_share_one(house):
-    producer, far = await house.pair()
-    await asyncio.gather(*(house.consume(far, producer) for _ in range(20)))
-    assert house.pipes.count == house.pipes.links == 1
-    home, away = house.cores
+async def test_many_at_the_same_instant_share_one(linked):
+    producer, far = await linked.pair()
+    await asyncio.gather(*(linked.consume(far, producer) for _ in range(20)))
+    assert linked.pipes.count == linked.pipes.links == 1
+    home, away = linked.cores
     assert len(home.kinds(m.TransportConsume)) == 1
     assert len(away.kinds(m.TransportProduce)) == 1
     assert len(away.kinds(m.TransportConsume)) == 20
 
 
-async def test_one_link_carries_all_producers_of_a_router_both_ways(house):
-    near, far = await house.plain(), await house.plain()
-    here = [await house.audio(near, ssrc) for ssrc in (1, 2)]
-    there = await house.audio(far, 3)
-    await asyncio.gather(*(house.consume(far, each) for each in here), house.consume(near, there))
-    assert (house.pipes.count, house.pipes.links) == (3, 1)
-    assert [len(core.pipes()) for core in house.cores] == [1, 1]
-    ssrcs = [stream["ssrc"] for core in house.cores for stream in core.engine.live["send"].values()]
+async def test_one_link_carries_all_producers_of_a_router_both_ways(linked):
+    near, far = await linked.plain(), await linked.plain()
+    here = [await linked.audio(near, ssrc) for ssrc in (1, 2)]
+    there = await linked.audio(far, 3)
+    await asyncio.gather(*(linked.consume(far, each) for each in here), linked.consume(near, there))
+    assert (linked.pipes.count, linked.pipes.links) == (3, 1)
+    assert [len(core.pipes()) for core in linked.cores] == [1, 1]
+    ssrcs = [stream["ssrc"] for core in linked.cores for stream in core.engine.live["send"].values()]
     assert len(ssrcs) == len(set(ssrcs)) == 6
 
 
@@ -72,16 +73,16 @@ async def test_each_router_has_its_own_link(house):
     assert [len(core.pipes()) for core in house.cores] == [1, 1]
 
 
-async def test_the_next_consumer_after_the_last_one(house):
+async def test_the_next_consumer_after_the_last_one(linked):
     """The pipe goes and comes again, in this order on both sides."""
-    producer, far = await house.pair()
+    producer, far = await linked.pair()
     for _ in range(5):
-        consumer = await house.consume(far, producer)
+        consumer = await linked.consume(far, producer)
         consumer.close()
-    await house.consume(far, producer)
-    await house.quiet()
-    assert house.pipes.count == 1
-    assert [producers_on(core) for core in house.cores] == [1, 1]
+    await linked.consume(far, producer)
+    await linked.quiet()
+    assert linked.pipes.count == 1
+    assert [producers_on(core) for core in linked.cores] == [1, 1]
 
 
 async def test_it_is_a_tree(runner):
@@ -144,10 +145,10 @@ async def test_a_pause_while_it_is_made(house, turns):
 
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))
-async def test_the_producer_closes_while_it_is_made(house, turns):
+async def test_the_producer_closes_while_it_is_made(linked, turns):
     """Either there is no consumer, or it hears of the end; nothing is left of the pipe."""
-    producer, far = await house.pair()
-    consuming = asyncio.ensure_future(house.consume(far, producer))
+    producer, far = await linked.pair()
+    consuming = asyncio.ensure_future(linked.consume(far, producer))
     for _ in range(turns):
         await asyncio.sleep(0)
     producer.close()
@@ -156,12 +157,12 @@ async def test_the_producer_closes_while_it_is_made(house, turns):
     except NotFoundError:
         pass
     else:
-        await house.quiet()
+        await linked.quiet()
         assert consumer.closed
-    await house.quiet()
-    assert house.pipes.count == house.pipes.links == 0
-    assert [producers_on(core) for core in house.cores] == [0, 0]
-    assert [len(core.pipes()) for core in house.cores] == [0, 0]
+    await linked.quiet()
+    assert linked.pipes.count == linked.pipes.links == 0
+    assert [producers_on(core) for core in linked.cores] == [0, 0]
+    assert [len(core.pipes()) for core in linked.cores] == [0, 0]
 
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))
@@ -193,35 +194,35 @@ async def test_whoever_consumes_is_cancelled(house, turns):
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))
 @pytest.mark.parametrize("victim", [0, 1])
-async def test_a_core_dies_while_it_is_made(house, turns, victim):
-    producer, far = await house.pair()
-    consuming = asyncio.ensure_future(house.consume(far, producer))
+async def test_a_core_dies_while_it_is_made(linked, turns, victim):
+    producer, far = await linked.pair()
+    consuming = asyncio.ensure_future(linked.consume(far, producer))
     for _ in range(turns):
         await asyncio.sleep(0)
-    house.cores[victim].kill()
+    linked.cores[victim].kill()
     try:
         consumer = await consuming
     except NotFoundError:
         pass
     else:
-        await house.quiet()
+        await linked.quiet()
         assert consumer.closed
-    await house.quiet()
+    await linked.quiet()
     assert (producer.closed, far.closed) == (victim == 0, victim == 1)
-    assert house.pipes.count == house.pipes.links == 0
-    assert all(not core.pipes() for core in house.cores)
+    assert linked.pipes.count == linked.pipes.links == 0
+    assert all(not core.pipes() for core in linked.cores)
 
 
 async def test_a_link_that_cannot_be_made(house):
     """Whoever waits hears why; the next one tries anew."""
     producer, far = await house.pair()
-    house.cores[1].engine.add_plain_transport, working = _no_room, house.cores[1].engine.add_plain_transport
+    house.cores[1].engine.add_link_transport, working = _no_room, house.cores[1].engine.add_link_transport
     results = await asyncio.gather(*(house.consume(far, producer) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [SfuError] * 3
     assert house.pipes.count == house.pipes.links == 0
     await house.quiet()
     assert [len(core.pipes()) for core in house.cores] == [0, 0]
-    house.cores[1].engine.add_plain_transport = working
+    house.cores[1].engine.add_link_transport = working
     await house.consume(far, producer)
     assert house.pipes.count == 1
 
@@ -231,18 +232,18 @@ def _no_room(*args, **options):
 
 
 @pytest.mark.parametrize("failing", ["add_producer", "add_send_stream"])
-async def test_a_half_that_cannot_be_made_takes_the_other_along(house, failing):
-    producer, far = await house.pair()
-    core = house.cores[1 if failing == "add_producer" else 0]
+async def test_a_half_that_cannot_be_made_takes_the_other_along(linked, failing):
+    producer, far = await linked.pair()
+    core = linked.cores[1 if failing == "add_producer" else 0]
     working = getattr(core.engine, failing)
     setattr(core.engine, failing, _no_room)
     with pytest.raises(SfuError, match="no room"):
-        await house.consume(far, producer)
+        await linked.consume(far, producer)
     setattr(core.engine, failing, working)
-    await house.quiet()
-    assert [producers_on(core) for core in house.cores] == [1, 0]
-    assert [len(core.engine.live["send"]) for core in house.cores] == [0, 0]
-    await house.consume(far, producer)
+    await linked.quiet()
+    assert [producers_on(core) for core in linked.cores] == [1, 0]
+    assert [len(core.engine.live["send"]) for core in linked.cores] == [0, 0]
+    await linked.consume(far, producer)
 
 
 async def test_a_consumer_that_is_refused_leaves_no_pipe(house):
@@ -333,4 +334,58 @@ async def test_a_host_without_an_address(runner):
     with pytest.raises(SfuError, match="announces no address"):
         await house.consume(far, producer)
     assert house.pipes.count == house.pipes.links == 0
+    await house.close()
+
+
+# Rings
+
+
+async def test_neighbours_share_one_ring(house):
+    """All routers, also of other logical workers, while both cores live."""
+    other = await (await house.mediasoup.create_worker()).create_router(media_codecs=CODECS)
+    for router in (house.router, other, other):
+        near, far = await house.plain(router), await house.plain(router)
+        await house.consume(far, await house.audio(near))
+    (ring,) = [message.ring_id for core in house.cores for message in core.kinds(m.WorkerOpenRing)]
+    assert [message.ring_id for core in house.cores for message in core.kinds(m.WorkerJoinRing)] == [ring]
+    assert [len(core.engine.live["link"]) for core in house.cores] == [1, 1]
+    assert [len(core.pipes()) for core in house.cores] == [2, 2]
+    tags = [transport["tag"] for core in house.cores for transport in core.pipes()]
+    assert sorted(tags) == sorted(handle for core in house.cores for handle in core.engine.live["transport"]
+                                  if core.engine.live["transport"][handle]["kind"] == "link")  # fmt: skip
+
+
+async def test_the_ring_of_a_dead_core_is_given_up(house):
+    producer, far = await house.pair()
+    await house.consume(far, producer)
+    dead, alive = house.cores
+    dead.kill()
+    await house.quiet()
+    while alive.engine.live["link"]:
+        await asyncio.sleep(0.01)
+    again = [await house.plain(), await house.plain()]
+    if house.core_of(again[0]) is alive:
+        again.reverse()
+    await house.consume(far, await house.audio(again[0]))
+    assert len(alive.engine.live["link"]) == 1
+
+
+async def test_a_ring_that_cannot_be_joined(house):
+    producer, far = await house.pair()
+    house.cores[1].engine.add_link, working = _no_room, house.cores[1].engine.add_link
+    with pytest.raises(SfuError, match="no room"):
+        await house.consume(far, producer)
+    house.cores[1].engine.add_link = working
+    await house.quiet()
+    assert [len(core.engine.live["link"]) for core in house.cores] == [0, 0]
+    await house.consume(far, producer)
+
+
+async def test_who_has_no_rings_uses_the_network(runner):
+    places = [Place(host_id="a"), Place(host_id="a", extensions=NEEDED)]
+    house = await House.open(2, places)
+    producer, far = await house.pair()
+    await house.consume(far, producer)
+    assert [len(core.kinds(m.RouterCreatePipeTransport)) for core in house.cores] == [1, 1]
+    assert not house.switch.place.extensions & NEEDED
     await house.close()

@@ -75,7 +75,7 @@ class FakeEngine:
         return self._add("socket", fd=fd, protocol=protocol, group=group)
 
     def close_socket(self, socket: int) -> None:
-        users = [t for t in self.live["transport"].values() if socket in t["sockets"]]
+        users = [t for t in self.live["transport"].values() if socket in t.get("sockets", ())]
         assert not users, "socket closed before its transport"
         os.close(self._remove("socket", socket)["fd"])
 
