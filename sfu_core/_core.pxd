@@ -149,6 +149,7 @@ cdef struct Tuple:
     uint32_t next                # in its hash chain
     Path path
     uint64_t order               # when it was learned
+    int64_t checked_ns           # last valid request on it
 
 
 cdef struct SrtcpSender:

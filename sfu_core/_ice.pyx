@@ -10,7 +10,8 @@ from sfu_core._events cimport timer_want
 from sfu_core._net cimport net_ip, net_port
 from sfu_core._output cimport count_drop, output_raw, output_slot
 from sfu_core._paths cimport (
-    forget_tuples, set_ice_state, tuple_add, tuple_find, tuple_select, ufrag_find, ufrag_remove, update_connected,
+    forget_tuples, set_ice_state, tuple_add, tuple_find, tuple_remove, tuple_select, ufrag_find, ufrag_remove,
+    update_connected,
 )
 from sfu_core._slab cimport NONE
 from sfu_core._stream cimport meter_add
@@ -22,6 +23,8 @@ from sfu_core._types cimport (
     DROP_STUN_IGNORED, DROP_STUN_MALFORMED, DROP_STUN_UNAUTHORIZED, DROP_STUN_UNKNOWN_USER, DROP_TABLE_FULL,
     ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, ICE_NEW, SLOT_SIZE,
 )
+
+cdef int64_t STALE_NS = 6000000000   # peers repeat their checks every 5 s at most (RFC 7675)
 
 
 cdef uint32_t ice_receive(
@@ -95,8 +98,12 @@ cdef uint32_t accept_request(
     cdef Transport *t = &core.transports[transport]
     cdef uint32_t tuple = tuple_find(core, path)
     if tuple != NONE and core.tuples[tuple].transport != transport:
-        count_drop(core, transport, DROP_STUN_UNAUTHORIZED)     # an address serves one transport
-        return NONE
+        # An address serves one transport. It changes hands (a reload, a NAT) only when the former owner is silent.
+        if core.now_ns - core.tuples[tuple].checked_ns < STALE_NS:
+            count_drop(core, transport, DROP_STUN_UNAUTHORIZED)
+            return NONE
+        tuple_remove(core, tuple)
+        tuple = NONE
     if tuple == NONE:
         tuple = tuple_add(core, transport, path)
         if tuple == NONE:
@@ -105,6 +112,7 @@ cdef uint32_t accept_request(
         if path.tcp:
             core.connections[path.channel].tuple = tuple
             core.unverified -= 1
+    core.tuples[tuple].checked_ns = core.now_ns
     answer_success(core, transport, old, path, message)
     if not old and t.ice.old_ufrag_length:
         ufrag_remove(core, transport, 1)                        # the restart is complete

@@ -238,6 +238,16 @@ def test_an_address_serves_one_transport(rig: Rig, server: Server) -> None:
     assert states(rig, two) == []
 
 
+def test_an_address_changes_hands_when_its_owner_is_silent(rig: Rig, server: Server) -> None:
+    one, two, peer = server.transport("aaaa"), server.transport("bbbb"), Peer(server)
+    peer.check("aaaa", nominate=True)
+    rig.now += 7000 * MS
+    peer.check("bbbb", nominate=True)
+    assert states(rig, two) == [COMPLETED]
+    assert states(rig, one) == [COMPLETED, DISCONNECTED]
+    assert rig.engine.slots_used()["tuples"] == 1
+
+
 def test_noise_from_ten_thousand_addresses_leaves_nothing_behind(rig: Rig, server: Server) -> None:
     transport, peer = server.transport(), Peer(server)
     peer.check(nominate=True)
