@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sfu_core.channel import messages as m
 from sfu_core.errors import NotFoundError, SfuError
 from vertical import names, views
+from vertical.hosting import Hosting, close_request, leave_ports_open
 from vertical.links import CoreGoneError, ask
 from vertical.members import Member, Pool
 from vertical.news import News
@@ -33,7 +34,7 @@ class Operations:
         self.tree = Tree()
         self.news = News(self.tree, self._end)
         self.pipes = Pipes(start, make_link)
-        self._start = start
+        self._hosting = Hosting(pool, start)
         self._creating: dict[str, asyncio.Event] = {}
         self._late_closes: set[asyncio.Event] = set()
 
@@ -55,9 +56,10 @@ class Operations:
     async def create_server(self, message: m.WorkerCreateWebRtcServer) -> None:
         """WORKER_CREATE_WEBRTCSERVER: on one member now, so that errors show; on others when they need it."""
         infos = message.listen_infos
-        server = Server(message.web_rtc_server_id, infos, anywhere=all(map(_leaves_port_open, infos)))
+        server = Server(message.web_rtc_server_id, infos, anywhere=leave_ports_open(infos))
         async with self._new(server.id):
-            await self._server_on(server, await self.pool.choose(lambda _: False))
+            server.home = await self.pool.choose(lambda _: False)
+            await self._hosting.server_on(server, server.home)
             self.tree.add(server)
 
     async def create_router(self, message: m.WorkerCreateRouter) -> None:
@@ -110,7 +112,7 @@ class Operations:
         router, server = self.tree.get(router_id, Router), self._server_of(message)
         async with self._new(message.transport_id):
             while True:
-                member = await self._place(router, server)
+                member = await self._hosting.place(router, server)
                 transport = Transport(message.transport_id, router, member, server)
                 try:
                     reply = await self._create_transport_on(transport, message)
@@ -274,11 +276,7 @@ class Operations:
         member.transports += 1
         member.predicted += (cost := cost_of(message))
         try:
-            await self._router_on(router, member)
-            if server is not None:
-                await self._server_on(server, member)
-            elif not all(map(_leaves_port_open, _listen_infos(message))):
-                await self._fence(member)
+            await self._hosting.prepare(router, server, member, message)
             _check_open(router, server)
             self.news.watch(transport.id, member, transport.id)
             reply = await ask(member, message, router.id)
@@ -290,49 +288,12 @@ class Operations:
             member.predicted -= cost
             raise
 
-    async def _place(self, router: Router, server: Server | None) -> Member:
-        if server is not None and not server.anywhere:
-            for member in server.members:
-                if member.alive:
-                    return member
-        return await self.pool.choose(router.has_room_on)
-
     def _server_of(self, message: object) -> Server | None:
         if not isinstance(message, m.RouterCreateWebRtcTransportWithServer):
             return None
         if not isinstance(message.options.listen, m.ListenServer):
             raise TypeError("options.listen: names no WebRtcServer")
         return self.tree.get(message.options.listen.web_rtc_server_id, Server)
-
-    async def _router_on(self, router: Router, member: Member) -> None:
-        if member not in router.members:
-            message = m.WorkerCreateRouter(router_id=router.id)
-            router.members[member] = self._start(self._make_on(router, member, message))
-        await asyncio.shield(router.members[member])
-
-    async def _server_on(self, server: Server, member: Member) -> None:
-        if member not in server.members:
-            if not all(map(_leaves_port_open, server.listen_infos)):
-                await self._fence(member)
-            message = m.WorkerCreateWebRtcServer(web_rtc_server_id=server.id, listen_infos=server.listen_infos)
-            if member not in server.members:
-                server.members[member] = self._start(self._make_on(server, member, message))
-        await asyncio.shield(server.members[member])
-
-    async def _make_on(self, holder: Router | Server, member: Member, message: m.Request[None]) -> None:
-        try:
-            await ask(member, message)
-        except BaseException as error:
-            holder.members.pop(member, None)
-            if isinstance(error, asyncio.CancelledError):  # it may be there, or about to be
-                member.tell(_close_request(holder))
-            raise
-        if holder.closed:  # too early for the member to have been told
-            member.tell(_close_request(holder))
-
-    async def _fence(self, member: Member) -> None:
-        """A given port may have just been let go of, by another member that has not carried it out yet."""
-        await asyncio.gather(*(other.fence() for other in self.pool.members if other is not member))
 
     # Ending
 
@@ -342,7 +303,7 @@ class Operations:
             case Router() | Server():
                 for member, made in record.members.items():
                     if made.done():
-                        member.tell(_close_request(record))
+                        member.tell(close_request(record))
             case Transport():
                 record.member.tell(m.RouterCloseTransport(transport_id=record.id), record.router.id)
             case Producer(transport=transport):
@@ -381,29 +342,3 @@ def _check_open(*records: Record | None) -> None:
 def _check_parent(record: Record, parent_id: str, asked_id: str) -> None:
     if parent_id != asked_id:
         raise NotFoundError(f"no {type(record).__name__.lower()} with the id {record.id!r} in {asked_id!r}")
-
-
-def _close_request(holder: Router | Server) -> m.Request[None]:
-    if isinstance(holder, Router):
-        return m.WorkerCloseRouter(router_id=holder.id)
-    return m.WorkerWebRtcServerClose(web_rtc_server_id=holder.id)
-
-
-def _leaves_port_open(info: m.ListenInfo) -> bool:
-    """Whether each of several members can listen so."""
-    if info.port_range.min and info.port_range.max:
-        return info.port_range.max > info.port_range.min
-    return not info.port
-
-
-def _listen_infos(message: Any) -> list[m.ListenInfo]:
-    """Those of a request that creates a transport with sockets of its own."""
-    match message:
-        case m.RouterCreateWebRtcTransport(options=m.WebRtcTransportOptions(listen=m.ListenIndividual() as listen)):
-            return listen.listen_infos
-        case m.RouterCreatePlainTransport(options=options):
-            return [info for info in (options.listen_info, options.rtcp_listen_info) if info is not None]
-        case m.RouterCreatePipeTransport(options=options):
-            return [options.listen_info]
-        case _:
-            return []

@@ -38,6 +38,7 @@ class Server:
     id: str
     listen_infos: list[m.ListenInfo]
     anywhere: bool
+    home: "Member | None" = None
     members: "dict[Member, asyncio.Future[None]]" = field(default_factory=dict)
     transports: "dict[str, Transport]" = field(default_factory=dict)
     closed: bool = False

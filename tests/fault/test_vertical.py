@@ -1,0 +1,159 @@
+"""Cores of a vertical end, in every way: the application hears of it once, the rest goes on, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfu.bench.engine import CODECS
+from vertical import MediasoupVertical, spread
+
+from .processes import is_alive
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK: Any = {"protocol": "udp", "ip": "127.0.0.1"}
+
+
+def audio(ssrc: int) -> dict[str, Any]:
+    codec = {"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2}
+    return {"codecs": [codec], "encodings": [{"ssrc": ssrc}]}
+
+
+async def until(condition: Any, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+class Room:
+    """A router with a sender and a receiver on each core, all through the application."""
+
+    def __init__(self, vertical: MediasoupVertical) -> None:
+        self.vertical = vertical
+        self.died: list[tuple[int, float]] = []
+        vertical.on("coredied", lambda pid, reason: self.died.append((pid, time.monotonic())))
+
+    async def open(self) -> None:
+        assert self.vertical.mediasoup is not None
+        self.worker = await self.vertical.mediasoup.create_worker()
+        self.router: Any = await self.worker.create_router(media_codecs=CODECS)
+        self.transports = [await self.router.create_direct_transport() for _ in range(2)]
+        self.producers = [
+            await transport.produce(kind="audio", rtp_parameters=audio(index + 1))
+            for index, transport in enumerate(self.transports)
+        ]
+        self.heard: list[str] = []
+
+    def pid_of(self, transport: Any) -> int:
+        return self.worker.channel._operations.tree.objects[transport.id].member.pid  # type: ignore
+
+    def hear(self, name: str, entity: Any, *events: str) -> None:
+        for event in events:
+            entity.on(event, lambda event=event: self.heard.append(f"{name} {event}"))
+
+    async def consume(self, transport: Any, producer: Any) -> Any:
+        return await transport.consume(producer_id=producer.id, rtp_capabilities=self.router.rtp_capabilities)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+async def test_a_core_is_killed(number: signal.Signals) -> None:
+    async with MediasoupVertical(max_workers=2, placement=spread) as vertical:
+        room = Room(vertical)
+        await room.open()
+        if len(vertical.cluster.members) < 2:
+            pytest.skip("one core")
+        victim, survivor = room.transports
+        crossing = await room.consume(survivor, room.producers[0])
+        staying = await room.consume(survivor, room.producers[1])
+        room.hear("victim", victim, "routerclose")
+        room.hear("producer", room.producers[0], "transportclose")
+        room.hear("crossing", crossing, "producerclose")
+        packets: list[bytes] = []
+        staying.on("rtp", packets.append)
+        pid, survivors = room.pid_of(victim), room.pid_of(survivor)
+        sending = asyncio.ensure_future(send(room.producers[1], 300))
+        await asyncio.sleep(0.05)
+        killed = time.monotonic()
+        os.kill(pid, number)
+        await until(lambda: room.died)
+        assert [each for each, _ in room.died] == [pid]
+        if number is signal.SIGKILL:
+            assert room.died[0][1] - killed < 0.5  # 0.1 on a machine that has time
+        await until(lambda: len(room.heard) == 3)
+        assert sorted(room.heard) == ["crossing producerclose", "producer transportclose", "victim routerclose"]
+        assert victim.closed and not (survivor.closed or staying.closed or room.router.closed or room.worker.died)
+        await sending
+        await until(lambda: len(packets) == 300)  # nothing is lost on the other core
+
+        await until(lambda: len(vertical.cluster.members) == 2)
+        assert survivors in [member.pid for member in vertical.cluster.members]
+        transports = [await room.router.create_direct_transport() for _ in range(2)]
+        fresh = next(transport for transport in transports if room.pid_of(transport) not in (pid, survivors))
+        consumer = await room.consume(fresh, room.producers[1])
+        again: list[bytes] = []
+        consumer.on("rtp", again.append)
+        await send(room.producers[1], 20, first=300)
+        await until(lambda: len(again) == 20)
+        assert len(room.died) == 1
+
+
+async def send(producer: Any, count: int, first: int = 0) -> None:
+    ssrc = producer.rtp_parameters["encodings"][0]["ssrc"]
+    for sequence in range(first, first + count):
+        head = bytes([0x80, 111]) + sequence.to_bytes(2, "big") + (sequence * 960).to_bytes(4, "big")
+        producer.send(head + ssrc.to_bytes(4, "big") + bytes(40))
+        await asyncio.sleep(0.001)
+
+
+async def test_all_cores_are_killed_again_and_again() -> None:
+    async with MediasoupVertical(max_workers=2) as vertical:
+        room = Room(vertical)
+        await room.open()
+        count = len(vertical.cluster.members)
+        for round in range(1, 3):
+            for member in vertical.cluster.members:
+                os.kill(member.pid, signal.SIGKILL)
+            await until(lambda round=round: len(room.died) == round * count)
+            transport = await room.router.create_plain_transport(listen_info=LOOPBACK)
+            assert not transport.closed and not room.worker.closed
+            await until(lambda: len(vertical.cluster.members) == count)
+    assert all(transport.closed for transport in room.transports)
+
+
+APPLICATION = """
+import asyncio, sys
+from vertical import MediasoupVertical
+
+async def main():
+    vertical = MediasoupVertical(max_workers=2)
+    workers = [await vertical.mediasoup.create_worker() for _ in range(2)]
+    print(*(member.pid for member in vertical.cluster.members), flush=True)
+    if sys.argv[1] == "wait":
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ends"])
+def test_the_application_ends(how: str) -> None:
+    """Nobody is left to destroy the manager; the cores notice."""
+    command = [sys.executable, "-c", APPLICATION, "wait" if how == "killed" else "end"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as application:
+        assert application.stdout is not None
+        pids = [int(pid) for pid in application.stdout.readline().split()]
+        if how == "killed":
+            application.kill()
+    assert pids
+    deadline = time.monotonic() + 8
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
