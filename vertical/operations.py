@@ -285,7 +285,7 @@ class Operations:
         except BaseException:
             self.news.unwatch(transport.id)
             member.transports -= 1
-            member.predicted -= cost
+            member.predicted = max(0.0, member.predicted - cost)
             raise
 
     def _server_of(self, message: object) -> Server | None:
