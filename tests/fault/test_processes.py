@@ -247,7 +247,7 @@ async def test_a_start_that_is_cancelled() -> None:
     await until(lambda: children() == others, NOTICED)
 
 
-@pytest.mark.parametrize("spare", range(0, 8))
+@pytest.mark.parametrize("spare", [0, 1, 2, 4, 6])
 async def test_a_start_without_descriptors(spare: int) -> None:
     """Wherever they run out, what was opened until then is closed."""
     others = children()
