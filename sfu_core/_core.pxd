@@ -44,7 +44,7 @@ cdef enum:
     GSO_MAX_BYTES = 60000
     MAX_PAYLOAD_TYPES = 32
     MAX_STREAMS_IN = 256         # SSRCs that one transport may bring
-    SRTCP_SENDERS = 16           # SSRCs that may send RTCP over one transport
+    SRTCP_SENDERS = 16           # SSRCs that send RTCP over one transport and no media
     TCP_IN = 4096
     TCP_OUT = 262144
     INDEX_BLOCK = 4096           # sender indices reserved at a time
@@ -270,6 +270,8 @@ cdef struct RecvStream:
     RecvState rtx_state
     ReplayWindow replay
     ReplayWindow rtx_replay
+    ReplayWindow rtcp_replay     # of the SRTCP that the stream's SSRCs send
+    ReplayWindow rtx_rtcp_replay
     uint32_t next_in_producer
     uint32_t next_in_transport
     uint32_t previous_in_transport

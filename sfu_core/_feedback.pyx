@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from sfu_core._core cimport (
-    SRTCP_SENDERS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SrtcpSender, SsrcEntry, Transport,
+    SRTCP_SENDERS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
 )
 from sfu_core._events cimport (
     EVENT_CONSUMER_TRACE, EVENT_PRODUCER_TRACE, EVENT_RECV_SCORE, EVENT_SEND_SCORE, TRACE_FIR, TRACE_NACK, TRACE_PLI,
@@ -28,7 +28,7 @@ from sfu_core._rtcp_write cimport (
 )
 from sfu_core._slab cimport NONE
 from sfu_core._srtp cimport (
-    SRTP_AUTH_FAILED, SRTP_OK, SrtpJob, replay_check, replay_commit, srtcp_index, srtp_unprotect,
+    SRTP_AUTH_FAILED, SRTP_OK, ReplayWindow, SrtpJob, replay_check, replay_commit, srtcp_index, srtp_unprotect,
 )
 from sfu_core._stream cimport (
     meter_add, meter_tick, peer_make_dlrr, peer_on_rrtr, recv_make_report, recv_on_dlrr, recv_on_sr,
@@ -72,22 +72,29 @@ cdef void receive_rtcp(
     apply_rtcp(core, transport, data, clear)
 
 
-cdef SrtcpSender *srtcp_sender(Transport *t, uint32_t ssrc) noexcept nogil:
-    """The replay window of an SSRC; NULL: not seen before."""
+cdef ReplayWindow *srtcp_window(Core *core, uint32_t transport, uint32_t ssrc) noexcept nogil:
+    """The replay window of an SSRC: one in use for it, else that of its stream; NULL: not seen before."""
+    cdef Transport *t = &core.transports[transport]
+    cdef SsrcEntry *entry
     cdef uint32_t i
     for i in range(SRTCP_SENDERS):
         if t.srtcp[i].started and t.srtcp[i].ssrc == ssrc:
-            return &t.srtcp[i]
-    return NULL
+            return &t.srtcp[i].window
+    entry = ssrc_find(core, transport, ssrc, False)
+    if entry == NULL:
+        return NULL
+    if entry.role == SSRC_MEDIA_IN:
+        return &core.recv[entry.stream].rtcp_replay
+    return &core.recv[entry.stream].rtx_rtcp_replay
 
 
-cdef SrtcpSender *new_srtcp_sender(Transport *t, uint32_t ssrc) noexcept nogil:
+cdef ReplayWindow *new_srtcp_window(Transport *t, uint32_t ssrc) noexcept nogil:
     cdef uint32_t i
     for i in range(SRTCP_SENDERS):
         if not t.srtcp[i].started:
             t.srtcp[i].started = 1
             t.srtcp[i].ssrc = ssrc
-            return &t.srtcp[i]
+            return &t.srtcp[i].window
     return NULL
 
 
@@ -95,7 +102,7 @@ cdef uint32_t unprotect_rtcp(Core *core, uint32_t transport, uint8_t *data, uint
     """Length of the clear packet, in place; 0 if it is to be dropped."""
     cdef Transport *t = &core.transports[transport]
     cdef SrtpJob job
-    cdef SrtcpSender *sender
+    cdef ReplayWindow *window
     cdef int64_t index = srtcp_index(core.srtp_in[transport], data, length)
     if index < 0:
         count_drop(core, transport, DROP_SRTP_FAILED)
@@ -109,20 +116,20 @@ cdef uint32_t unprotect_rtcp(Core *core, uint32_t transport, uint8_t *data, uint
     job.payload_len = length - 8
     job.out = data + 8
     job.rtcp = True
-    sender = srtcp_sender(t, job.ssrc)
-    if sender != NULL and not replay_check(&sender.window, <uint64_t>index):
+    window = srtcp_window(core, transport, job.ssrc)
+    if window != NULL and not replay_check(window, <uint64_t>index):
         count_drop(core, transport, DROP_SRTP_REPLAYED)
         return 0
     srtp_unprotect(&job, 1)
     if job.status != SRTP_OK:
         count_drop(core, transport, DROP_SRTP_AUTH if job.status == SRTP_AUTH_FAILED else DROP_SRTP_FAILED)
         return 0
-    if sender == NULL:
-        sender = new_srtcp_sender(t, job.ssrc)
-    if sender == NULL:                       # more senders than a transport may have
+    if window == NULL:
+        window = new_srtcp_window(t, job.ssrc)
+    if window == NULL:                       # more senders than a transport may have
         count_drop(core, transport, DROP_SRTP_FAILED)
         return 0
-    replay_commit(&sender.window, <uint64_t>index)
+    replay_commit(window, <uint64_t>index)
     return 8 + job.out_len
 
 

@@ -36,6 +36,7 @@ from sfu_core._types cimport DROP_UNKNOWN_PAYLOAD_TYPE, SLOT_SIZE, TRANSPORT_DIR
 cdef int64_t KEY_FRAME_INTERVAL_NS = 1000000000
 cdef int64_t KEY_FRAME_REPEAT_NS = 400000000   # browsers ignore a request within 300 ms of the last
 cdef int64_t FIRST_REPORT_NS = 500000000
+cdef int64_t MIN_REPEAT_NS = 10000000
 
 
 # ---------------------------------------------------------------- the hot path
@@ -194,13 +195,18 @@ cdef uint32_t repeat_packets(Core *core, uint32_t send, const uint16_t *seqs, ui
     return done
 
 
+cdef inline int64_t repeat_gap(const SendStream *s) noexcept nogil:
+    """A round trip, 0 if unknown; not so short as a peer that lies about its delay could make it."""
+    return MIN_REPEAT_NS if 0 < s.state.rtt_ns < MIN_REPEAT_NS else s.state.rtt_ns
+
+
 cdef bint repeat_one(Core *core, uint32_t send, SendStream *s, Transport *t, uint16_t seq) noexcept nogil:
     cdef Sent *entry = NULL
     cdef bint first_time = False
     cdef Record *record
     cdef uint32_t size
     if sent_take(
-        &s.sent_ring, core.sent[s.sent].entries, seq, core.now_ns, s.state.rtt_ns, &entry, &first_time
+        &s.sent_ring, core.sent[s.sent].entries, seq, core.now_ns, repeat_gap(s), &entry, &first_time
     ) != SENT_OK:
         return False
     record = history_get(core, entry.record)

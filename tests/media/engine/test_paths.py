@@ -221,3 +221,16 @@ def test_srtp_garbage_replays_and_tampering_are_counted_drops(rig: Rig) -> None:
     assert drops["srtpReplayed"] == 2
     assert drops["srtpAuth"] == 2
     assert len(subscriber.media) == 1
+
+
+def test_every_published_stream_may_send_reports(rig: Rig) -> None:
+    """More streams than a transport has places for senders without media."""
+    endpoint = Endpoint(rig, suite=1)
+    for ssrc in range(100, 140):
+        opus_producer(rig, endpoint.transport, ssrc)
+    rig.run(1)
+    for ssrc in range(100, 140):
+        endpoint.send(opus_packet(1, ssrc))
+        endpoint.send(struct.pack("!BBHIQIII", 0x80, 200, 6, ssrc, 1 << 32, 960, 1, 41))
+    rig.run(2)
+    assert rig.engine.transport_stats(endpoint.transport)["drops"] == {}
