@@ -1,6 +1,6 @@
 """What objects cost: worker start, transports, consumes and full joins per second, and memory of each.
 
-    python benchmarks/signalling.py [--count 1000] [--json FILE]
+    python -m benchmarks.signalling [--count 1000] [--json FILE]
 
 Rates are given twice: one call after the other, and 32 at a time. Memory is what the core process grew by (resident,
 shared pages included), divided by the number of objects.

@@ -1,7 +1,7 @@
 """Writes the measured tables of README.md from stored runs; the rule tests see that they agree.
 
 sfu bench --json benchmarks/results/forward.json
-python benchmarks/signalling.py --json benchmarks/results/signalling.json
+python -m benchmarks.signalling --json benchmarks/results/signalling.json
 python scripts/readme_table.py
 """
 
@@ -72,12 +72,12 @@ def measured() -> str:
     )
     return f"""\
 CPU time of the core's media thread for a packet delivered over loopback, in µs, and in brackets its ratio to the
-`sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench` on {machine["cpus"]} virtual CPUs
+`sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench --fan-out 1,100 --size 1200` on {machine["cpus"]} virtual CPUs
 ({machine["cpu"]}), Linux {machine["kernel"]}.{busy}
 
 {forwarding(forward)}
 
-Signalling (`python benchmarks/signalling.py`); a worker starts in {start["seconds"]} s and uses {start["idleCpu"]} of a
+Signalling (`python -m benchmarks.signalling`); a worker starts in {start["seconds"]} s and uses {start["idleCpu"]} of a
 CPU while idle:
 
 {signalling(signals)}
