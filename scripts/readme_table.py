@@ -72,8 +72,8 @@ def measured() -> str:
     )
     return f"""\
 CPU time of the core's media thread for a packet delivered over loopback, in µs, and in brackets its ratio to the
-`sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench --fan-out 1,100 --size 1200` on {machine["cpus"]} virtual CPUs
-({machine["cpu"]}), Linux {machine["kernel"]}.{busy}
+`sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench --fan-out 1,100 --size 1200`
+on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}.{busy}
 
 {forwarding(forward)}
 
