@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from sfu_core._core cimport Core, Path
+from sfu_core._core cimport Core
+from sfu_core._records cimport Path
 from sfu_core._srtp cimport SrtpContext
 
 

@@ -6,11 +6,6 @@ it is free again. One queue carries everything, so a command never meets an obje
 
 from libc.string cimport memcpy
 
-from sfu_core._core cimport (
-    SF_PAUSED, SF_SYNC, PF_PAUSED, PF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT,
-    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection, Ice,
-    Producer, RecvStream, SendStream, Socket, Transport,
-)
 from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
 from sfu_core._forward cimport (
@@ -25,6 +20,11 @@ from sfu_core._paths cimport (
     forget_tuples, ssrc_add, ssrc_remove, tuple_remove, ufrag_add, ufrag_remove, update_connected,
 )
 from sfu_core._receive cimport receive_flush, receive_rtp
+from sfu_core._records cimport (
+    PF_PAUSED, PF_VIDEO, SF_PAUSED, SF_SYNC, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT,
+    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection,
+    Ice, Producer, RecvStream, SendStream, Socket, Transport,
+)
 from sfu_core._remb cimport remb_init, remb_set_limit
 from sfu_core._ring cimport ring_consume, ring_peek
 from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, give_slot

@@ -10,14 +10,15 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from sfu_core._commands cimport COMMAND_STOP, Command
-from sfu_core._core cimport (
-    TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, Core,
-)
+from sfu_core._core cimport Core
 from sfu_core._engine_read cimport core_stats, decode_event
 from sfu_core._events cimport FREED_CONTEXT, FREED_LINK
 from sfu_core._loop cimport loop_run, loop_step
 from sfu_core._memory cimport Capacities, memory_bytes, memory_close, memory_close_contents, memory_close_link, memory_open, table_at
 from sfu_core._net cimport net_hear_bell, net_monotonic_ns, net_ring_bell, net_unix_ns, net_watch
+from sfu_core._records cimport (
+    TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS,
+)
 from sfu_core._ring cimport ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve
 from sfu_core._slab cimport NONE, SLOT_BUILDING, Head, give_slot, slots_used, take_slot
 from sfu_core._srtp cimport SrtpContext, srtp_context_free

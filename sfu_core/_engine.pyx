@@ -15,18 +15,19 @@ from sfu_core._commands cimport (
     COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP, COMMAND_SET_BITRATE,
     COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER, COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
-from sfu_core._core cimport (
-    MAX_LINKS, MAX_PAYLOAD_TYPES, PF_FIR, PF_NACK, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME,
-    SF_IGNORE_DTX, SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS,
-    TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_LINK,
-    TF_RTCP_MUX, TF_SRTP, Link, PayloadType, Producer, RecvStream, SendStream, Socket, Transport,
-)
+from sfu_core._core cimport MAX_LINKS, Link
 from sfu_core._door cimport Door
 from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
 from sfu_core._memory cimport memory_open_link
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
 from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
+from sfu_core._records cimport (
+    MAX_PAYLOAD_TYPES, PF_FIR, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_MID,
+    SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV,
+    TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_LINK, TF_RTCP_MUX, TF_SRTP, PayloadType,
+    Producer, RecvStream, SendStream, Socket, Transport,
+)
 from sfu_core._ring cimport ring_bytes
 from sfu_core._rtp cimport EXT_ABS_SEND_TIME, EXT_KINDS, EXT_MID, EXT_TWCC, RTP_MID_MAX
 from sfu_core._rtx cimport SENT_AUDIO, SENT_AUDIO_AGE_MS, SENT_VIDEO, SENT_VIDEO_AGE_MS, rtx_init, sent_init
@@ -295,7 +296,7 @@ cdef class Engine(Door):
         p.feedback = feedback
         p.key_frame_delay_ns = <int64_t>key_frame_request_delay_ms * 1000000
         p.flags = (
-            (PF_VIDEO if kind else 0) | (PF_PAUSED if paused else 0) | (PF_NACK if nack else 0)
+            (PF_VIDEO if kind else 0) | (PF_PAUSED if paused else 0)
             | (PF_PLI if pli else 0) | (PF_FIR if fir else 0) | (PF_PACKET_ID if packet_id else 0)
         )
         memcpy(p.mid, <const char *>name, len(name))
@@ -338,18 +339,13 @@ cdef class Engine(Door):
         cdef int64_t now_ns = net_monotonic_ns()
         cdef PayloadType *type
         cdef bytes name
-        ssrc, rtx_ssrc, rid, mapped_ssrc, pt, rtx_pt = encoding
-        type = &p.types[p.type_index[<int>pt]]
+        ssrc, rtx_ssrc, rid, _, pt, _ = encoding
+        type = &p.types[p.type_index[<int>pt & 127]]
         name = text_of(rid, "rid", MAX_RID)
         r.producer = producer
         r.transport = p.transport
-        r.encoding = number
         r.ssrc = ssrc
         r.rtx_ssrc = rtx_ssrc
-        r.mapped_ssrc = mapped_ssrc
-        r.pt = pt
-        r.has_rtx_pt = rtx_pt >= 0
-        r.rtx_pt = rtx_pt if rtx_pt >= 0 else 0
         r.codec = type.codec
         r.clock_rate = type.clock_rate
         r.first_subscriber = r.next_in_producer = r.nacks = NONE

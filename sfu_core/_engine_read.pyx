@@ -7,12 +7,12 @@ import socket
 
 from libc.stdint cimport uint64_t
 
-from sfu_core._core cimport TF_CONNECTED, TF_PATH, Counters, Path, RecvStream, SendStream, Transport
 from sfu_core._events cimport (
     EVENT_CONSUMER_TRACE, EVENT_DATAGRAM, EVENT_ICE_TUPLE, EVENT_PRODUCER_TRACE, EVENT_RTCP, EVENT_RTCP_TUPLE, EVENT_RTP,
     EVENT_TUPLE, TRACE_FIR, TRACE_NACK, TRACE_PLI, TRACE_SR, Event, TraceInfo,
 )
 from sfu_core._net cimport net_ip, net_port
+from sfu_core._records cimport TF_CONNECTED, TF_PATH, Counters, Path, RecvStream, SendStream, Transport
 from sfu_core._slab cimport NONE
 from sfu_core._stream cimport Meter, meter_rate, recv_bytes, recv_jitter, recv_lost, recv_packets
 from sfu_core._types cimport DROP_COUNT

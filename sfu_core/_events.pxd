@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from sfu_core._core cimport Core, Path, RecvStream, SendStream, Transport
+from sfu_core._core cimport Core
+from sfu_core._records cimport Path, RecvStream, SendStream, Transport
 from sfu_core._slab cimport Head
 from sfu_core._types cimport Address
 

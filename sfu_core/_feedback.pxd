@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from sfu_core._core cimport Core, Path
+from sfu_core._core cimport Core
+from sfu_core._records cimport Path
 
 cdef void receive_rtcp(
     Core *core, uint32_t transport, uint32_t tuple, const Path *path, uint8_t *data, uint32_t length

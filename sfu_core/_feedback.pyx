@@ -2,9 +2,6 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 
-from sfu_core._core cimport (
-    SRTCP_SENDERS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
-)
 from sfu_core._events cimport (
     EVENT_CONSUMER_TRACE, EVENT_PRODUCER_TRACE, EVENT_RECV_SCORE, EVENT_SEND_SCORE, TRACE_FIR, TRACE_NACK, TRACE_PLI,
     TRACE_SR, TraceInfo, event_trace, event_value, handle_of, timer_want,
@@ -15,6 +12,9 @@ from sfu_core._nack cimport nack_due, nack_next_deadline
 from sfu_core._output cimport count_drop, output_rtcp, output_slot
 from sfu_core._paths cimport ssrc_find
 from sfu_core._receive cimport comedia_learn
+from sfu_core._records cimport (
+    SRTCP_SENDERS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
+)
 from sfu_core._remb cimport REMB_ESTIMATE, REMB_OFF, remb_on_loss, remb_take
 from sfu_core._rtcp cimport (
     PSFB_FIR, PSFB_PLI, RTCP_MAX_BLOCKS, RTCP_PSFB, RTCP_RR, RTCP_RTPFB, RTCP_SR, RTCP_XR, RTPFB_NACK, XR_DLRR,

@@ -8,10 +8,6 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from sfu_core._bytes cimport seq_extend
-from sfu_core._core cimport (
-    INDEX_BLOCK, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED, SF_MID, SF_NACK, SF_NEEDS_KEY,
-    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream, SendStream, Transport,
-)
 from sfu_core._events cimport (
     EVENT_CONSUMER_TRACE, EVENT_PRODUCER_TRACE, EVENT_RTP, TRACE_FIR, TRACE_KEYFRAME, TRACE_PLI, TRACE_RTP, TraceInfo,
     event_bytes, event_trace, handle_of, timer_want,
@@ -20,6 +16,11 @@ from sfu_core._history cimport history_get, record_at, record_header, record_pay
 from sfu_core._links cimport LINK_RTP, link_commit, link_reserve
 from sfu_core._munge cimport MUNGE_OK, munge_drop, munge_packet, munge_sync, reserve
 from sfu_core._output cimport count_drop, output_rtcp, output_rtp, output_slot
+from sfu_core._records cimport (
+    INDEX_BLOCK, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED, SF_MID, SF_NACK, SF_NEEDS_KEY,
+    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream, SendStream,
+    Transport,
+)
 from sfu_core._rtcp cimport FirEntry
 from sfu_core._rtcp_write cimport RtcpWriter, rtcp_write_fir, rtcp_write_pli
 from sfu_core._rtp cimport (

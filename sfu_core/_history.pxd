@@ -6,7 +6,8 @@ for repeats. A position counts bytes for ever, so one comparison tells whether a
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from sfu_core._core cimport Core, Record
+from sfu_core._core cimport Core
+from sfu_core._records cimport Record
 
 
 cdef inline Record *record_at(const Core *core, uint64_t position) noexcept nogil:

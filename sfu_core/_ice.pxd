@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from sfu_core._core cimport Core, Path
+from sfu_core._core cimport Core
+from sfu_core._records cimport Path
 
 # A STUN message that came over `path` on sockets of `group`. The transport that got connected by it, else NONE.
 cdef uint32_t ice_receive(

@@ -5,7 +5,6 @@ name is one of ours.
 """
 
 
-from sfu_core._core cimport Ice, Transport
 from sfu_core._events cimport timer_want
 from sfu_core._net cimport net_ip, net_port
 from sfu_core._output cimport count_drop, output_raw, output_slot
@@ -13,6 +12,7 @@ from sfu_core._paths cimport (
     forget_tuples, set_ice_state, tuple_add, tuple_find, tuple_remove, tuple_select, ufrag_find, ufrag_remove,
     update_connected,
 )
+from sfu_core._records cimport Ice, Transport
 from sfu_core._slab cimport NONE
 from sfu_core._stream cimport meter_add
 from sfu_core._stun cimport (

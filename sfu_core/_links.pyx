@@ -6,8 +6,9 @@ a ring that stays full until the control thread closes the link.
 
 from libc.string cimport memcpy
 
-from sfu_core._core cimport Link, Transport
+from sfu_core._core cimport Link
 from sfu_core._net cimport net_ring_bell, net_unwatch, net_watch
+from sfu_core._records cimport Transport
 from sfu_core._ring cimport ring_awake, ring_commit, ring_may_sleep, ring_publish, ring_reserve
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport DROP_LINK_FULL

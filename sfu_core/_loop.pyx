@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memmove
 
 from sfu_core._bytes cimport load16
 from sfu_core._commands cimport close_connection, run_commands
-from sfu_core._core cimport TABLE_TRANSPORTS, TCP_IN, TF_LINK, Connection, Link, Path, Socket, Transport
+from sfu_core._core cimport Link
 from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next_ns, timer_take
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
 from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
@@ -22,6 +22,7 @@ from sfu_core._net cimport (
 from sfu_core._output cimport connection_tag, connection_writable, count_drop, output_flush, socket_writable
 from sfu_core._paths cimport tuple_find
 from sfu_core._receive cimport receive_flush, receive_rtp
+from sfu_core._records cimport TABLE_TRANSPORTS, TCP_IN, TF_LINK, Connection, Path, Socket, Transport
 from sfu_core._ring cimport ring_awake, ring_consume, ring_may_sleep, ring_peek, ring_publish
 from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, packet_kind
 from sfu_core._slab cimport NONE, SLOT_LIVE, take_slot
@@ -149,7 +150,6 @@ cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept
         links_awake(core)
         return net_wait(core.epoll_fd, 0, tags, ready)
     left = timer_next_ns(core)
-    core.counters.sleeps += 1
     if left == FOREVER and not core.unverified:
         count = net_wait(core.epoll_fd, -1, tags, ready)
     else:

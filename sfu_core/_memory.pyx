@@ -6,13 +6,14 @@ Laying out costs nothing: pages of the slab are used when a record on them is.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from sfu_core._core cimport (
-    BATCH, MAX_LINKS, TABLE_BACKLOG, TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES,
-    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_SSRCS, TABLE_TRANSPORTS, TABLE_TUPLES, Backlog, Connection,
-    Counters, Link, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry, Transport, Tuple,
-)
+from sfu_core._core cimport BATCH, MAX_LINKS, Link
 from sfu_core._nack cimport NackList
 from sfu_core._net cimport NET_RX, net_rx_init
+from sfu_core._records cimport (
+    TABLE_BACKLOG, TABLE_CONNECTIONS, TABLE_CORE, TABLE_HISTORY, TABLE_NACKS, TABLE_PRODUCERS, TABLE_QUEUES,
+    TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_SSRCS, TABLE_TRANSPORTS, TABLE_TUPLES, Backlog,
+    Connection, Counters, Producer, RecvStream, SendStream, SentBlock, Socket, SsrcEntry, Transport, Tuple,
+)
 from sfu_core._ring cimport ring_attach, ring_bytes
 from sfu_core._slab cimport (
     NONE, SLAB_MAGIC, SLAB_TABLES, SLAB_VERSION, SLOT_FREE, SlabHeader, free_list_destroy, free_list_init, slab_layout, slab_map,

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from sfu_core._core cimport Connection, Core, Path, Transport
+from sfu_core._core cimport Core
+from sfu_core._records cimport Connection, Path, Transport
 from sfu_core._types cimport Drop
 
 

@@ -8,15 +8,15 @@ not take waits in its backlog, in order and bounded; the oldest goes first when 
 from libc.string cimport memcpy
 
 from sfu_core._bytes cimport load32, store16
-from sfu_core._core cimport (
-    BACKLOG_PER_SOCKET, BATCH, GSO_MAX_BYTES, GSO_MAX_SEGMENTS, INDEX_BLOCK, TCP_OUT, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX,
-    TF_RTCP_PATH, TF_SRTP, Backlog, Outgoing, Socket,
-)
+from sfu_core._core cimport BATCH, Outgoing
 from sfu_core._events cimport EVENT_RTCP, event_bytes, handle_of
 from sfu_core._links cimport LINK_RTCP, link_commit, link_reserve, links_publish
 from sfu_core._net cimport (
     NET_BLOCKED, NET_NO_GSO, NET_SENT_ALL, net_send, net_send_one, net_stream_write, net_tx_datagram, net_tx_message,
     net_tx_reset, net_tx_segment, net_tx_segments, net_watch,
+)
+from sfu_core._records cimport (
+    INDEX_BLOCK, TCP_OUT, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, TF_SRTP, Backlog, Socket,
 )
 from sfu_core._slab cimport NONE, SLOT_LIVE, give_slot, take_slot
 from sfu_core._srtp cimport SRTP_OK, SrtpJob, srtp_protect
@@ -24,6 +24,11 @@ from sfu_core._stream cimport meter_add
 from sfu_core._types cimport (
     DROP_NOT_CONNECTED, DROP_SEND_BACKLOG, DROP_SEND_FAILED, DROP_SRTP_FAILED, SLOT_SIZE, TRANSPORT_DIRECT,
 )
+
+cdef enum:
+    GSO_MAX_SEGMENTS = 64        # of one message; older kernels take no more
+    GSO_MAX_BYTES = 60000
+    BACKLOG_PER_SOCKET = 512
 
 
 cdef inline uint8_t *slot_at(Core *core, uint32_t index) noexcept nogil:

@@ -5,12 +5,15 @@ Three chained hash tables with a secret seed. A hit is always compared in full: 
 
 from libc.string cimport memcmp, memcpy
 
-from sfu_core._core cimport MAX_STREAMS_IN, TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
 from sfu_core._events cimport EVENT_ICE_STATE, EVENT_ICE_TUPLE, event_path, event_value, handle_of
+from sfu_core._records cimport TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
 from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, give_slot, take_slot
 from sfu_core._types cimport (
     ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, MAX_TUPLES, SSRC_MEDIA_OUT, TRANSPORT_WEBRTC, mix64, same_address,
 )
+
+cdef enum:
+    MAX_STREAMS_IN = 256         # SSRCs that one transport may bring
 
 
 # ---------------------------------------------------------------- tuples

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from sfu_core._core cimport Core, Path
+from sfu_core._core cimport Core
+from sfu_core._records cimport Path
 
 # One RTP datagram of a transport; `data` must stay until `receive_flush`. `tuple`: it came on, or NONE.
 cdef void receive_rtp(

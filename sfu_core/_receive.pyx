@@ -10,10 +10,7 @@ from libc.string cimport memcmp, memcpy
 
 from sfu_core._bytes cimport load16
 from sfu_core._codecs cimport FrameInfo, codec_inspect
-from sfu_core._core cimport (
-    PF_PACKET_ID, PF_PAUSED, PF_VIDEO, RX_BATCH, SF_SYNC, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH,
-    TF_SRTP, Incoming, PayloadType, Producer, Record, RecvStream, SsrcEntry, Transport,
-)
+from sfu_core._core cimport RX_BATCH, Incoming
 from sfu_core._events cimport (
     EVENT_NEW_RTX_STREAM, EVENT_NEW_STREAM, EVENT_ORIENTATION, EVENT_PRODUCER_TRACE, EVENT_RTCP_TUPLE, EVENT_TUPLE,
     TRACE_KEYFRAME, TRACE_RTP, TraceInfo, event_path, event_trace, event_value, handle_of, timer_want,
@@ -24,6 +21,10 @@ from sfu_core._ice cimport ice_data_on
 from sfu_core._nack cimport NACK_NEEDS_KEY_FRAME, NACK_UNWANTED, nack_init, nack_next_deadline, nack_on_packet
 from sfu_core._output cimport count_drop
 from sfu_core._paths cimport ssrc_add, ssrc_find, update_connected
+from sfu_core._records cimport (
+    PF_PACKET_ID, PF_PAUSED, PF_VIDEO, SF_SYNC, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, TF_SRTP,
+    PayloadType, Producer, Record, RecvStream, SsrcEntry, Transport,
+)
 from sfu_core._remb cimport remb_on_packet
 from sfu_core._rtp cimport (
     EXT_MID, EXT_RID, EXT_RRID, EXT_TWCC, EXT_VIDEO_ORIENTATION, RTP_KEEP_DD, RTP_OK, RTP_TEMPLATE_MAX, RTP_WANT_PACKET_ID,
@@ -298,7 +299,6 @@ cdef void accept_media(
     if verdict == RECV_RESYNC:
         start_over(core, r)
     if new_stream:
-        r.pt = packet.pt
         event_value(core, EVENT_NEW_STREAM, handle_of(&r.head, incoming.stream), packet.ssrc, 0)
     use_packet(core, incoming, r, producer, index, present, ext_seq, False, new_stream)
 
