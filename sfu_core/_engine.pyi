@@ -9,10 +9,10 @@ been closed is recognised and raises `LookupError`. Times are milliseconds unles
 from collections.abc import Sequence
 from typing import TypedDict
 
-# (pt, mapped pt, codec of `sfu_core._types.CODECS`, clock rate, pt it repairs or -1)
+# (pt, mapped pt, codec of `sfu_core/_codecs.pxd`, clock rate, pt it repairs or -1)
 CodecEntry = tuple[int, int, int, int, int]
-# (ssrc or 0, rtx ssrc or 0, rid or "", mapped ssrc, media pt, rtx pt or -1)
-EncodingEntry = tuple[int, int, str, int, int, int]
+# (ssrc or 0, rtx ssrc or 0, rid or "", media pt)
+EncodingEntry = tuple[int, int, str, int]
 Event = tuple[int | str | bytes, ...]
 
 class TransportStats(TypedDict):
@@ -177,7 +177,6 @@ class Engine:
         encodings: Sequence[EncodingEntry],
         *,
         mid: str,
-        cname: str,
         extensions: dict[int, int],  # kind -> id
         nack: bool,
         pli: bool,

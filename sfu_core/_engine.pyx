@@ -281,7 +281,7 @@ cdef class Engine(Door):
     # ------------------------------------------------------------ producers
 
     def add_producer(
-        self, uint64_t transport, uint32_t kind, codecs, encodings, *, str mid, str cname, dict extensions,
+        self, uint64_t transport, uint32_t kind, codecs, encodings, *, str mid, dict extensions,
         bint nack, bint pli, bint fir, uint32_t feedback, bint paused, uint32_t key_frame_request_delay_ms,
         bint packet_id,
     ):
@@ -301,18 +301,18 @@ cdef class Engine(Door):
         )
         memcpy(p.mid, <const char *>name, len(name))
         p.mid_length = <uint32_t>len(name)
-        self.fill_kinds(p.extension_kinds, extensions)
-        self.fill_codecs(p, codecs)
-        for number, encoding in enumerate(encodings):
-            stream = self.new_recv_stream(index, number, encoding, nack)
-            link[0] = stream
-            link = &self.core.recv[stream].next_in_producer
-            streams.append(self.handle(TABLE_RECV, stream))
-        link[0] = NONE
+        p.first_stream = NONE
         try:
-            self.post_new(COMMAND_ADD_PRODUCER, TABLE_PRODUCERS, index)
-        except BufferError:
+            self.fill_kinds(p.extension_kinds, extensions)
+            self.fill_codecs(p, codecs)
+            for encoding in encodings:
+                link[0] = stream = self.new_recv_stream(index, encoding, nack)
+                link = &self.core.recv[stream].next_in_producer
+                streams.append(self.handle(TABLE_RECV, stream))
+            self.post(COMMAND_ADD_PRODUCER, index, 0, b"")
+        except BaseException:
             self.drop_recv_streams(p.first_stream)
+            self.drop_slot(TABLE_PRODUCERS, index)
             raise
         return self.handle(TABLE_PRODUCERS, index), streams
 
@@ -322,26 +322,32 @@ cdef class Engine(Door):
         for pt, mapped, codec, clock_rate, repairs in codecs:
             if p.payload_types == MAX_PAYLOAD_TYPES:
                 raise TypeError("too many codecs")
+            if not 0 <= pt < 128:
+                raise TypeError(f"payload type {pt}")
             entry = &p.types[p.payload_types]
             entry.pt = pt
             entry.mapped = mapped
             entry.codec = codec
             entry.clock_rate = clock_rate
             entry.repairs = NO_ID if repairs < 0 else repairs
-            p.type_index[<int>entry.pt & 127] = <uint8_t>p.payload_types
+            p.type_index[entry.pt] = <uint8_t>p.payload_types
             p.payload_types += 1
         return 0
 
-    cdef uint32_t new_recv_stream(self, uint32_t producer, uint32_t number, encoding, bint nack) except? 0xFFFFFFFF:
-        cdef uint32_t index = self.take(TABLE_RECV, "receive stream")
-        cdef RecvStream *r = &self.core.recv[index]
+    cdef uint32_t new_recv_stream(self, uint32_t producer, encoding, bint nack) except? 0xFFFFFFFF:
+        cdef uint32_t index
+        cdef RecvStream *r
         cdef Producer *p = &self.core.producers[producer]
         cdef int64_t now_ns = net_monotonic_ns()
         cdef PayloadType *type
         cdef bytes name
-        ssrc, rtx_ssrc, rid, _, pt, _ = encoding
-        type = &p.types[p.type_index[<int>pt & 127]]
+        ssrc, rtx_ssrc, rid, pt = encoding
+        if not 0 <= pt < 128 or p.type_index[<int>pt] == NO_ID:
+            raise TypeError(f"payload type {pt} of an encoding is not among the codecs")
+        type = &p.types[p.type_index[<int>pt]]
         name = text_of(rid, "rid", MAX_RID)
+        index = self.take(TABLE_RECV, "receive stream")
+        r = &self.core.recv[index]
         r.producer = producer
         r.transport = p.transport
         r.ssrc = ssrc
@@ -401,15 +407,20 @@ cdef class Engine(Door):
         cdef bint video = r.codec >= CODEC_VP8
         cdef bytes name = text_of(mid, "mid", 255)
         cdef bytes canonical = text_of(cname, "cname", 255)
-        cdef uint32_t index = self.take(TABLE_SEND, "send stream")
-        cdef SendStream *s = &self.core.send[index]
+        cdef list accepted = list(payload_types)
+        cdef uint32_t index
+        cdef SendStream *s
+        if not all(0 <= pt < 128 for pt in accepted):
+            raise TypeError("payload_types beyond 127")
+        index = self.take(TABLE_SEND, "send stream")
+        s = &self.core.send[index]
         s.transport = owner
         s.recv = source
         s.ssrc = ssrc
         s.rtx_ssrc = rtx_ssrc
         s.rtx_pt = rtx_payload_type if rtx_payload_type >= 0 else 0
         s.sent = NONE
-        for pt in payload_types:
+        for pt in accepted:
             s.types[<int>pt >> 6] |= <uint64_t>1 << (<int>pt & 63)
         s.flags = SF_SYNC | (
             (SF_VIDEO | SF_NEEDS_KEY if video else 0) | (SF_PIPE if pipe else 0)

@@ -206,7 +206,6 @@ class Producer:
             self._codec_entries(),
             [self._encoding_entry(format) for format in all_formats],
             mid=self.parameters.mid or "",
-            cname=self.parameters.rtcp.cname or "",
             extensions=extension_ids(self.parameters.header_extensions),
             nack=first.nack,
             pli=first.pli,
@@ -234,13 +233,6 @@ class Producer:
             if codec.payload_type in mapped
         ]
 
-    def _encoding_entry(self, format: Format) -> tuple[int, int, str, int, int, int]:
+    def _encoding_entry(self, format: Format) -> tuple[int, int, str, int]:
         encoding = format.encoding
-        return (
-            encoding.ssrc or 0,
-            format.rtx_ssrc,
-            encoding.rid or "",
-            self.mapping.encodings[format.index].mapped_ssrc,
-            format.media.payload_type,
-            format.rtx.payload_type if format.rtx else -1,
-        )
+        return (encoding.ssrc or 0, format.rtx_ssrc, encoding.rid or "", format.media.payload_type)

@@ -207,7 +207,6 @@ class Publisher(Endpoint):
         self.pt = codecs[0][0]
         defaults: dict[str, Any] = {
             "mid": "0",
-            "cname": "publisher",
             "extensions": {1: 1, 5: 5},
             "nack": self.video,
             "pli": self.video,
@@ -222,7 +221,7 @@ class Publisher(Endpoint):
             self.transport,
             int(self.video),
             codecs,
-            [(self.SSRC, rtx[0], "", 9999, self.pt, rtx[1])],
+            [(self.SSRC, rtx[0], "", self.pt)],
             **(defaults | options),
         )
 

@@ -3,6 +3,8 @@
 import itertools
 import struct
 
+import pytest
+
 from tests.media.engine.rig import OPUS, Endpoint, Publisher, Rig, Rtp, Subscriber, bound_socket, parse_rtp
 
 NEW_STREAM, TUPLE, RTP_EVENT = 7, 5, 10
@@ -13,9 +15,8 @@ def opus_producer(rig: Rig, transport: int, ssrc: int = 1111) -> tuple[int, list
         transport,
         0,
         [(111, 100, OPUS, 48000, -1)],
-        [(ssrc, 0, "", 9999, 111, -1)],
+        [(ssrc, 0, "", 111)],
         mid="",
-        cname="x",
         extensions={},
         nack=False,
         pli=False,
@@ -118,9 +119,8 @@ def test_an_ssrc_is_claimed_by_mid(rig: Rig) -> None:
         endpoint.transport,
         0,
         [(111, 100, OPUS, 48000, -1)],
-        [(0, 0, "", 9999, 111, -1)],
+        [(0, 0, "", 111)],
         mid="m1",
-        cname="x",
         extensions={1: 4},
         nack=False,
         pli=False,
@@ -234,3 +234,30 @@ def test_every_published_stream_may_send_reports(rig: Rig) -> None:
         endpoint.send(struct.pack("!BBHIQIII", 0x80, 200, 6, ssrc, 1 << 32, 960, 1, 41))
     rig.run(2)
     assert rig.engine.transport_stats(endpoint.transport)["drops"] == {}
+
+
+def test_a_refused_call_takes_no_slot(rig: Rig) -> None:
+    publisher = Publisher(rig, "audio")
+    before = rig.engine.slots_used()
+    with pytest.raises(TypeError, match="not among the codecs"):
+        rig.engine.add_producer(
+            publisher.transport,
+            0,
+            [(111, 100, OPUS, 48000, -1)],
+            [(7, 0, "", 112)],
+            mid="",
+            extensions={},
+            nack=True,
+            pli=False,
+            fir=False,
+            feedback=0,
+            paused=False,
+            key_frame_request_delay_ms=0,
+            packet_id=False,
+        )
+    with pytest.raises(TypeError, match="payload_types"):
+        Subscriber(rig, publisher, payload_types=[100, 200])
+    rig.engine.close_transport(rig.endpoints[-1].transport)
+    rig.engine.close_socket(rig.endpoints[-1].engine_socket)
+    rig.run(2)
+    assert rig.engine.slots_used() | {"ssrcs": 0} == before | {"ssrcs": 0}

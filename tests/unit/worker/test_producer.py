@@ -35,9 +35,8 @@ def test_what_the_engine_is_told(world: World) -> None:
         "transport": world.worker.routers["r"].transports["d"].handle,
         "kind": 1,
         "codecs": [(96, 101, 32, 90000, -1), (97, 102, 0, 90000, 96)],
-        "encodings": [(1111, 1112, "", 900, 96, 97)],
+        "encodings": [(1111, 1112, "", 96)],
         "mid": "0",
-        "cname": "alice",
         "extensions": {1: 4, 4: 3},
         "nack": True,
         "pli": True,
@@ -62,7 +61,7 @@ def test_audio_without_rtx(world: World) -> None:
         rtp_mapping=mapping,
     )
     (entry,) = world.engine.live["producer"].values()
-    assert entry["encodings"] == [(0, 0, "", 900, 111, -1)]
+    assert entry["encodings"] == [(0, 0, "", 111)]
     assert (entry["kind"], entry["nack"], entry["pli"], entry["fir"]) == (0, False, False, False)
     assert entry["feedback"] == 1
 
