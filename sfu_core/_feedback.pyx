@@ -17,10 +17,10 @@ from sfu_core._records cimport (
 )
 from sfu_core._remb cimport REMB_ESTIMATE, REMB_OFF, remb_on_loss, remb_take
 from sfu_core._rtcp cimport (
-    PSFB_FIR, PSFB_PLI, RTCP_MAX_BLOCKS, RTCP_PSFB, RTCP_RR, RTCP_RTPFB, RTCP_SR, RTCP_XR, RTPFB_NACK, XR_DLRR,
-    XR_RRTR, DlrrEntry, FirEntry, ReportBlock, RtcpIter, SenderInfo, XrIter, ntp_compact, ntp_from_unix_ns, rtcp_dlrr,
+    PSFB_FIR, PSFB_PLI, RTCP_MAX_BLOCKS, RTCP_PSFB, RTCP_RR, RTCP_RTPFB, RTCP_SR, RTCP_XR, RTPFB_NACK, RTPFB_TWCC, XR_DLRR,
+    XR_RRTR, DlrrEntry, FirEntry, ReportBlock, RtcpIter, SenderInfo, TwccIter, TwccStatus, XrIter, ntp_compact, ntp_from_unix_ns, rtcp_dlrr,
     rtcp_dlrr_count, rtcp_fir, rtcp_fir_count, rtcp_iter, rtcp_nack_seqs, rtcp_next, rtcp_report, rtcp_report_count,
-    rtcp_rrtr, rtcp_sender_info, rtcp_xr, rtcp_xr_next,
+    rtcp_rrtr, rtcp_sender_info, rtcp_twcc, rtcp_twcc_next, rtcp_xr, rtcp_xr_next,
 )
 from sfu_core._rtcp_write cimport (
     RtcpWriter, rtcp_write_dlrr, rtcp_write_nack, rtcp_write_remb, rtcp_write_rr, rtcp_write_rrtr, rtcp_write_sdes,
@@ -44,10 +44,12 @@ cdef enum:
     COMPOUND_MAX = 1292          # 1500 - IPv6 40 - UDP/TCP 20 - SRTP and a margin 148
     MAX_NACKED = 1024            # numbers of one NACK message that are looked at
     TWCC_CHUNK = 512
+    MAX_FED_BACK = 2048          # statuses of one transport-wide feedback that are looked at
 
 cdef int64_t FOREVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t SECOND_NS = 1000000000
 cdef int64_t REMB_LOOK_NS = 200000000
+cdef double LOSS_GAIN = 0.1          # weight of the newest transport-wide feedback
 
 
 # ---------------------------------------------------------------- in
@@ -144,6 +146,8 @@ cdef void apply_rtcp(Core *core, uint32_t transport, const uint8_t *data, uint32
             on_reports(core, transport, &it)
         elif it.type == RTCP_RTPFB and it.count == RTPFB_NACK:
             on_nack(core, transport, &it)
+        elif it.type == RTCP_RTPFB and it.count == RTPFB_TWCC:
+            on_transport_feedback(core, transport, &it)
         elif it.type == RTCP_PSFB:
             on_key_frame_request(core, transport, &it)
         elif it.type == RTCP_XR:
@@ -216,6 +220,22 @@ cdef void on_nack(Core *core, uint32_t transport, const RtcpIter *it) noexcept n
     count = rtcp_nack_seqs(it, seqs, MAX_NACKED)
     trace_consumer(core, entry.stream, TRACE_NACK)
     repeat_packets(core, entry.stream, seqs, count)
+
+
+cdef void on_transport_feedback(Core *core, uint32_t transport, const RtcpIter *it) noexcept nogil:
+    """The share of what we sent that did not arrive, smoothed as that of what we receive."""
+    cdef Transport *t = &core.transports[transport]
+    cdef TwccIter feedback
+    cdef TwccStatus status
+    cdef uint32_t count = 0
+    cdef uint32_t lost = 0
+    if not rtcp_twcc(it, &feedback):
+        return
+    while count < MAX_FED_BACK and rtcp_twcc_next(&feedback, &status):
+        count += 1
+        lost += not status.received
+    if count:
+        t.loss_out = (1 - LOSS_GAIN) * t.loss_out + LOSS_GAIN * lost / count
 
 
 cdef void on_key_frame_request(Core *core, uint32_t transport, const RtcpIter *it) noexcept nogil:
@@ -352,7 +372,7 @@ cdef void twcc_tick(Core *core, uint32_t transport, int64_t *deadline) noexcept 
             lost = 0
             for i in range(written):
                 lost += arrivals[i] < 0
-            t.loss_in = 0.9 * t.loss_in + 0.1 * lost / written
+            t.loss_in = (1 - LOSS_GAIN) * t.loss_in + LOSS_GAIN * lost / written
             output_rtcp(core, transport, writer.len)
             twcc_on_feedback(&t.twcc, written, core.now_ns)
             count = twcc_pending(&t.twcc, &base_seq, arrivals, TWCC_CHUNK) if written < count else 0

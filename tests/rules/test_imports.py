@@ -22,8 +22,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("_types", "_bytes", "_slab", "_debug", "_testdoor"),
     ("_ring", "_net", "_rtp", "_rtcp", "_rtcp_write", "_evp", "_libsrtp", "_srtp", "_stun", "_codecs"),
     ("_stream", "_nack", "_rtx", "_twcc", "_remb", "_munge"),
-    ("_records", "_core", "_history", "_events", "_links", "_paths", "_output"),
-    ("_ice", "_forward", "_receive", "_feedback"),
+    ("_records", "_core", "_history", "_events", "_links", "_output"),
+    ("_paths", "_ice", "_forward", "_receive", "_feedback"),
     ("_memory", "_commands", "_loop", "_engine_read", "_door", "_engine"),
 )
 

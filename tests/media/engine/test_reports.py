@@ -154,3 +154,18 @@ def test_an_idle_engine_sets_no_timer(rig: Rig) -> None:
     rig.now += 60_000 * MS
     rig.run(5)
     assert rig.engine.core_stats()["datagramsOut"] == before
+
+
+def test_loss_that_a_subscriber_feeds_back_is_in_the_statistics(rig: Rig) -> None:
+    publisher = Publisher(rig)
+    subscriber = Subscriber(rig, publisher)
+    rig.run(1)
+    # 20 statuses from number 1 on in two vector chunks: received, lost, received ... (one bit a packet)
+    chunks = struct.pack("!HH", 0x8000 | 0x2AAA, 0x8000 | 0x2A00)
+    deltas = bytes([4] * 10)
+    body = struct.pack("!HHI", 1, 20, 0) + chunks + deltas
+    body += bytes(-len(body) % 4)
+    for _ in range(100):
+        subscriber.send(struct.pack("!BBHII", 0x8F, 205, 2 + len(body) // 4, 1, subscriber.ssrc) + body)
+        rig.run(1)
+    assert 0.45 < rig.engine.transport_stats(subscriber.transport)["rtp_packet_loss_sent"] < 0.55
