@@ -13,8 +13,7 @@ from sfu_core._events cimport (
 )
 from sfu_core._net cimport net_ip, net_port
 from sfu_core._records cimport TF_CONNECTED, TF_PATH, Counters, Path, RecvStream, SendStream, Transport
-from sfu_core._slab cimport NONE
-from sfu_core._stream cimport Meter, meter_rate, recv_bytes, recv_jitter, recv_lost, recv_packets
+from sfu_core._stream cimport meter_rate, recv_bytes, recv_jitter, recv_lost, recv_packets
 from sfu_core._types cimport DROP_COUNT
 
 from sfu_core._types import DROPS
