@@ -27,7 +27,7 @@ from sfu_core._records cimport (
 )
 from sfu_core._remb cimport remb_init, remb_set_limit
 from sfu_core._ring cimport ring_consume, ring_peek
-from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, give_slot
+from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot
 from sfu_core._twcc cimport twcc_init
 from sfu_core._types cimport (
     DROP_NOT_CONNECTED, FEEDBACK_TWCC, FEEDBACK_REMB, FEEDBACK_NONE, SLOT_SIZE, SSRC_MEDIA_IN, SSRC_MEDIA_OUT, SSRC_RTX_IN,
@@ -279,11 +279,7 @@ cdef void add_producer(Core *core, uint32_t index) noexcept nogil:
     cdef uint32_t stream = producer.first_stream
     cdef RecvStream *r
     producer.head.state = SLOT_LIVE
-    producer.previous_in_transport = NONE
-    producer.next_in_transport = t.first_producer
-    if t.first_producer != NONE:
-        core.producers[t.first_producer].previous_in_transport = index
-    t.first_producer = index
+    chain_add(&t.first_producer, &core.producers.in_transport, sizeof(Producer), index)
     want_feedback(core, t, producer.feedback)
     while stream != NONE:
         r = &core.recv[stream]
@@ -292,11 +288,7 @@ cdef void add_producer(Core *core, uint32_t index) noexcept nogil:
             ssrc_add(core, producer.transport, r.ssrc, SSRC_MEDIA_IN, stream)
         if r.rtx_ssrc:
             ssrc_add(core, producer.transport, r.rtx_ssrc, SSRC_RTX_IN, stream)
-        r.previous_in_transport = NONE
-        r.next_in_transport = t.first_recv
-        if t.first_recv != NONE:
-            core.recv[t.first_recv].previous_in_transport = stream
-        t.first_recv = stream
+        chain_add(&t.first_recv, &core.recv.in_transport, sizeof(RecvStream), stream)
         stream = r.next_in_producer
 
 
@@ -322,12 +314,7 @@ cdef void close_producer(Core *core, uint32_t index) noexcept nogil:
         following = core.recv[stream].next_in_producer
         close_recv(core, t, stream)
         stream = following
-    if producer.previous_in_transport == NONE:
-        t.first_producer = producer.next_in_transport
-    else:
-        core.producers[producer.previous_in_transport].next_in_transport = producer.next_in_transport
-    if producer.next_in_transport != NONE:
-        core.producers[producer.next_in_transport].previous_in_transport = producer.previous_in_transport
+    chain_remove(&t.first_producer, &core.producers.in_transport, sizeof(Producer), index)
     producer.head.state = SLOT_FREE
     tell_freed(core, TABLE_PRODUCERS, index)
 
@@ -340,12 +327,7 @@ cdef void close_recv(Core *core, Transport *t, uint32_t stream) noexcept nogil:
         ssrc_remove(core, r.transport, r.ssrc, False)
     if r.rtx_ssrc:
         ssrc_remove(core, r.transport, r.rtx_ssrc, False)
-    if r.previous_in_transport == NONE:
-        t.first_recv = r.next_in_transport
-    else:
-        core.recv[r.previous_in_transport].next_in_transport = r.next_in_transport
-    if r.next_in_transport != NONE:
-        core.recv[r.next_in_transport].previous_in_transport = r.previous_in_transport
+    chain_remove(&t.first_recv, &core.recv.in_transport, sizeof(RecvStream), stream)
     if r.nacks != NONE:
         tell_freed(core, TABLE_NACKS, r.nacks)
     r.head.state = SLOT_FREE
@@ -365,7 +347,7 @@ cdef void pause_producer(Core *core, uint32_t index, bint paused) noexcept nogil
         send = core.recv[stream].first_subscriber
         while send != NONE:
             core.send[send].flags |= SF_SYNC
-            send = core.send[send].next_subscriber
+            send = core.send[send].subscribers.next
         if producer.flags & PF_VIDEO:
             request_key_frame(core, stream, True)
         stream = core.recv[stream].next_in_producer
@@ -385,11 +367,7 @@ cdef void add_send(Core *core, uint32_t index) noexcept nogil:
     cdef SendStream *s = &core.send[index]
     cdef Transport *t = &core.transports[s.transport]
     s.head.state = SLOT_LIVE
-    s.previous_in_transport = NONE
-    s.next_in_transport = t.first_send
-    if t.first_send != NONE:
-        core.send[t.first_send].previous_in_transport = index
-    t.first_send = index
+    chain_add(&t.first_send, &core.send.in_transport, sizeof(SendStream), index)
     ssrc_add(core, s.transport, s.ssrc, SSRC_MEDIA_OUT, index)
     if s.rtx_ssrc:
         ssrc_add(core, s.transport, s.rtx_ssrc, SSRC_RTX_OUT, index)
@@ -404,12 +382,7 @@ cdef void close_send(Core *core, uint32_t index) noexcept nogil:
     ssrc_remove(core, s.transport, s.ssrc, True)
     if s.rtx_ssrc:
         ssrc_remove(core, s.transport, s.rtx_ssrc, True)
-    if s.previous_in_transport == NONE:
-        t.first_send = s.next_in_transport
-    else:
-        core.send[s.previous_in_transport].next_in_transport = s.next_in_transport
-    if s.next_in_transport != NONE:
-        core.send[s.next_in_transport].previous_in_transport = s.previous_in_transport
+    chain_remove(&t.first_send, &core.send.in_transport, sizeof(SendStream), index)
     if s.sent != NONE:
         tell_freed(core, TABLE_SENT, s.sent)
     s.head.state = SLOT_FREE

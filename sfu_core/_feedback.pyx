@@ -286,7 +286,7 @@ cdef void on_dlrr(Core *core, uint32_t transport, const XrIter *xr) noexcept nog
         stream = core.transports[transport].first_recv
         while stream != NONE:
             recv_on_dlrr(&core.recv[stream].state, compact, entry.lrr, entry.dlrr)
-            stream = core.recv[stream].next_in_transport
+            stream = core.recv[stream].in_transport.next
 
 
 # ---------------------------------------------------------------- by time
@@ -299,7 +299,7 @@ cdef void feedback_tick(Core *core, uint32_t transport) noexcept nogil:
     while stream != NONE:
         key_frame_tick(core, stream, &deadline)
         nack_tick(core, transport, stream, &deadline)
-        stream = core.recv[stream].next_in_transport
+        stream = core.recv[stream].in_transport.next
     if t.feedback == FEEDBACK_TWCC:
         twcc_tick(core, transport, &deadline)
     if t.rtcp_due_ns:
@@ -392,7 +392,7 @@ cdef void remb_tick(Core *core, uint32_t transport) noexcept nogil:
         if core.recv[stream].ssrc:
             ssrcs[count] = core.recv[stream].ssrc
             count += 1
-        stream = core.recv[stream].next_in_transport
+        stream = core.recv[stream].in_transport.next
     open_writer(core, &writer)
     if rtcp_write_remb(&writer, 0, bitrate, ssrcs, count):
         output_rtcp(core, transport, writer.len)
@@ -426,11 +426,11 @@ cdef void tick_meters(Core *core, Transport *t) noexcept nogil:
     meter_tick(&t.rtx_received, core.now_ns)
     while stream != NONE:
         meter_tick(&core.recv[stream].state.meter, core.now_ns)
-        stream = core.recv[stream].next_in_transport
+        stream = core.recv[stream].in_transport.next
     stream = t.first_send
     while stream != NONE:
         meter_tick(&core.send[stream].state.meter, core.now_ns)
-        stream = core.send[stream].next_in_transport
+        stream = core.send[stream].in_transport.next
 
 
 cdef void send_sender_reports(Core *core, uint32_t transport) noexcept nogil:
@@ -441,7 +441,7 @@ cdef void send_sender_reports(Core *core, uint32_t transport) noexcept nogil:
     open_writer(core, &writer)
     while stream != NONE:
         write_stream_reports(core, transport, &writer, &core.send[stream], ntp)
-        stream = core.send[stream].next_in_transport
+        stream = core.send[stream].in_transport.next
     if writer.len:
         output_rtcp(core, transport, writer.len)
 
@@ -492,7 +492,7 @@ cdef void send_receiver_reports(Core *core, uint32_t transport) noexcept nogil:
         if count >= RTCP_MAX_BLOCKS - 1:
             write_receiver_report(core, transport, blocks, count)
             count = 0
-        stream = core.recv[stream].next_in_transport
+        stream = core.recv[stream].in_transport.next
     if count:
         write_receiver_report(core, transport, blocks, count)
 

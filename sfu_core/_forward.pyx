@@ -30,7 +30,7 @@ from sfu_core._rtp cimport (
 from sfu_core._rtx cimport (
     SENT_DUPLICATE, SENT_OK, Sent, rtx_write_osn, sent_abs_send_time, sent_clear, sent_put, sent_take,
 )
-from sfu_core._slab cimport NONE
+from sfu_core._slab cimport NONE, chain_add, chain_remove
 from sfu_core._stream cimport meter_add, send_on_nack, send_on_packet, send_on_repeat
 from sfu_core._types cimport DROP_UNKNOWN_PAYLOAD_TYPE, SLOT_SIZE, TRANSPORT_DIRECT
 
@@ -52,7 +52,7 @@ cdef void forward_tick(Core *core) noexcept nogil:
         send = stream.first_subscriber
         while send != NONE:
             forward_records(core, send, stream.tick_first)
-            send = core.send[send].next_subscriber
+            send = core.send[send].subscribers.next
         stream.touched = 0
         stream.tick_first = 0
         stream.tick_last = 0
@@ -330,7 +330,7 @@ cdef bint somebody_waits(const Core *core, const RecvStream *stream) noexcept no
         s = &core.send[send]
         if s.flags & SF_SYNC and s.flags & SF_NEEDS_KEY and core.transports[s.transport].flags & TF_CONNECTED:
             return True
-        send = s.next_subscriber
+        send = s.subscribers.next
     return False
 
 
@@ -398,11 +398,7 @@ cdef void subscribe(Core *core, uint32_t send) noexcept nogil:
     if s.flags & (SF_LINKED | SF_PAUSED):
         return
     s.flags |= SF_LINKED | SF_SYNC
-    s.next_subscriber = stream.first_subscriber
-    s.previous_subscriber = NONE
-    if stream.first_subscriber != NONE:
-        core.send[stream.first_subscriber].previous_subscriber = send
-    stream.first_subscriber = send
+    chain_add(&stream.first_subscriber, &core.send.subscribers, sizeof(SendStream), send)
     stream.subscribers += 1
     stream.want |= header_wishes(s)
     if s.flags & SF_VIDEO and core.transports[s.transport].flags & TF_CONNECTED:
@@ -414,12 +410,7 @@ cdef void unsubscribe(Core *core, uint32_t send) noexcept nogil:
     cdef RecvStream *stream = &core.recv[s.recv]
     if not s.flags & SF_LINKED:
         return
-    if s.previous_subscriber == NONE:
-        stream.first_subscriber = s.next_subscriber
-    else:
-        core.send[s.previous_subscriber].next_subscriber = s.next_subscriber
-    if s.next_subscriber != NONE:
-        core.send[s.next_subscriber].previous_subscriber = s.previous_subscriber
+    chain_remove(&stream.first_subscriber, &core.send.subscribers, sizeof(SendStream), send)
     stream.subscribers -= 1
     s.flags &= ~<uint32_t>SF_LINKED
     if s.flags & SF_NACK:
@@ -436,4 +427,4 @@ cdef void transport_connected(Core *core, uint32_t transport) noexcept nogil:
         core.send[send].flags |= SF_SYNC
         if core.send[send].flags & SF_VIDEO and core.send[send].flags & SF_LINKED:
             request_key_frame(core, core.send[send].recv, False)
-        send = core.send[send].next_in_transport
+        send = core.send[send].in_transport.next

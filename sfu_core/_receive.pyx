@@ -196,7 +196,7 @@ cdef bint claim(Core *core, Incoming *incoming) noexcept nogil:
     while producer != NONE:
         if claims(core, &core.producers[producer], packet, &index, present):
             return claim_stream(core, incoming, &core.producers[producer], &index, present)
-        producer = core.producers[producer].next_in_transport
+        producer = core.producers[producer].in_transport.next
     return False
 
 
@@ -342,7 +342,7 @@ cdef void start_over(Core *core, RecvStream *r) noexcept nogil:
         nack_init(&core.nacks[r.nacks])
     while send != NONE:
         core.send[send].flags |= SF_SYNC
-        send = core.send[send].next_subscriber
+        send = core.send[send].subscribers.next
 
 
 cdef void use_packet(

@@ -10,7 +10,7 @@ from sfu_core._munge cimport Munger
 from sfu_core._remb cimport RembState
 from sfu_core._rtp cimport RtpTemplate
 from sfu_core._rtx cimport SENT_VIDEO, RtxState, Sent, SentRing
-from sfu_core._slab cimport Head
+from sfu_core._slab cimport Chain, Head
 from sfu_core._srtp cimport ReplayWindow, SrtpKeys
 from sfu_core._stream cimport Meter, PeerTime, RecvState, SendState, SenderClock
 from sfu_core._twcc cimport TwccRecorder
@@ -207,8 +207,7 @@ cdef struct Producer:
     Head head
     uint32_t transport
     uint32_t flags               # ProducerFlags
-    uint32_t next_in_transport
-    uint32_t previous_in_transport
+    Chain in_transport
     uint32_t first_stream        # receive streams, by encoding
     uint32_t feedback
     uint32_t payload_types
@@ -241,8 +240,7 @@ cdef struct RecvStream:
     ReplayWindow rtcp_replay     # of the SRTCP that the stream's SSRCs send
     ReplayWindow rtx_rtcp_replay
     uint32_t next_in_producer
-    uint32_t next_in_transport
-    uint32_t previous_in_transport
+    Chain in_transport
     uint32_t nacks               # index of its NackList, or NONE
     uint8_t codec
     uint32_t clock_rate
@@ -267,8 +265,7 @@ cdef struct SendStream:
     Head head
     uint32_t transport
     uint32_t flags               # SendFlags
-    uint32_t next_subscriber
-    uint32_t previous_subscriber
+    Chain subscribers
     uint32_t ssrc
     uint32_t sent                # index of its SentRing, or NONE
     uint64_t types[2]            # payload types that the consumer takes, a bit each
@@ -281,8 +278,7 @@ cdef struct SendStream:
     SentRing sent_ring
     # ---- not on the way of a forwarded packet from here on
     uint32_t recv
-    uint32_t next_in_transport
-    uint32_t previous_in_transport
+    Chain in_transport
     uint32_t rtx_ssrc
     RtxState rtx
     SendState rtx_state

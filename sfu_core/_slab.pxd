@@ -66,3 +66,30 @@ cdef inline void give_slot(FreeList *f, uint32_t index) noexcept nogil:
 
 cdef inline uint32_t slots_used(const FreeList *f) noexcept nogil:
     return f.fresh - f.count
+
+
+cdef struct Chain:
+    # Neighbours in a doubly linked list of records; NONE at its ends.
+    uint32_t next
+    uint32_t previous
+
+# `links` is the Chain of the table's first record, `stride` the distance of records, `first` the head of the list.
+cdef inline Chain *chain_of(Chain *links, size_t stride, uint32_t index) noexcept nogil:
+    return <Chain *>(<uint8_t *>links + stride * index)
+
+cdef inline void chain_add(uint32_t *first, Chain *links, size_t stride, uint32_t index) noexcept nogil:
+    cdef Chain *own = chain_of(links, stride, index)
+    own.next = first[0]
+    own.previous = NONE
+    if first[0] != NONE:
+        chain_of(links, stride, first[0]).previous = index
+    first[0] = index
+
+cdef inline void chain_remove(uint32_t *first, Chain *links, size_t stride, uint32_t index) noexcept nogil:
+    cdef Chain *own = chain_of(links, stride, index)
+    if own.previous == NONE:
+        first[0] = own.next
+    else:
+        chain_of(links, stride, own.previous).next = own.next
+    if own.next != NONE:
+        chain_of(links, stride, own.next).previous = own.previous
