@@ -45,6 +45,7 @@ cdef int64_t FOREVER = 0x7FFFFFFFFFFFFFFF
 cdef int64_t TICK_NS = 400000
 cdef int64_t SPIN_NS = 50000
 cdef int64_t MS_NS = 1000000
+cdef int64_t BEAT_MS = 400       # the longest wait
 cdef int64_t UNVERIFIED_NS = 15000000000
 
 
@@ -135,7 +136,8 @@ cdef int wait(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept 
 
 
 cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept nogil:
-    """Wait in the kernel until a descriptor is ready, a command comes or the next timer is due."""
+    """Wait in the kernel until a descriptor is ready, a command comes, the next timer is due or it is time for a
+    sign of life: `ticks` goes on also when there is nothing to do."""
     cdef int64_t spin_until
     cdef int64_t left
     cdef int count = 0
@@ -150,12 +152,10 @@ cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept
         links_awake(core)
         return net_wait(core.epoll_fd, 0, tags, ready)
     left = timer_next_ns(core)
-    if left == FOREVER and not core.unverified:
-        count = net_wait(core.epoll_fd, -1, tags, ready)
-    else:
-        left = (left - net_monotonic_ns() + MS_NS - 1) // MS_NS if left != FOREVER else 1000
-        left = 0 if left < 0 else (1000 if left > 1000 else left)
-        count = net_wait(core.epoll_fd, <int>left, tags, ready)
+    if left != FOREVER:
+        left = (left - net_monotonic_ns() + MS_NS - 1) // MS_NS
+    left = 0 if left < 0 else (BEAT_MS if left > BEAT_MS else left)
+    count = net_wait(core.epoll_fd, <int>left, tags, ready)
     ring_awake(&core.commands)
     links_awake(core)
     core.counters.wakes += 1

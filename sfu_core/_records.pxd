@@ -333,7 +333,7 @@ cdef struct Record:
 cdef struct Counters:
     Head head
     uint64_t wakes
-    uint64_t ticks
+    uint64_t ticks               # the heartbeat: whoever has the slab mapped sees that the media thread turns
     uint64_t datagrams_in
     uint64_t bytes_in
     uint64_t datagrams_out

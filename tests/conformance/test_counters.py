@@ -1,5 +1,7 @@
 """Beyond mediasoup: the engine's own counters."""
 
+import asyncio
+
 
 async def test_drops_of_a_transport_are_told_by_reason(room):
     transport = await room.plain()
@@ -11,3 +13,10 @@ async def test_core_counters(worker):
     after = await worker.get_core_stats()
     assert after["ticks"] >= before["ticks"]
     assert {"datagramsIn", "datagramsOut", "gsoSegments", "wakes"} <= after.keys()
+
+
+async def test_an_idle_core_shows_that_it_lives(worker):
+    before = await worker.get_core_stats()
+    await asyncio.sleep(1.5)
+    after = await worker.get_core_stats()
+    assert 2 <= after["ticks"] - before["ticks"] < 50
