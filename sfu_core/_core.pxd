@@ -96,6 +96,7 @@ cdef struct Core:
     Link links[MAX_LINKS]
     uint32_t link_count
     uint32_t links_dirty
+    uint32_t links_heard         # a neighbour sent something in this turn
     ring commands                # read end
     ring events                  # write end
     ring freed                   # write end

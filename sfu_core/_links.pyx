@@ -34,6 +34,7 @@ cdef void link_commit(Core *core, uint32_t transport, uint32_t kind, uint32_t le
     ring_commit(&link.outgoing, kind, LINK_TAG + length)
     link.dirty = 1
     link.packets += 1
+    core.counters.link_packets += 1
     meter_add(&core.transports[transport].sent, length)
     core.links_dirty = 1
 
@@ -48,8 +49,10 @@ cdef void links_publish(Core *core) noexcept nogil:
         link = &core.links[i]
         if link.dirty and link.live:
             link.dirty = 0
+            core.counters.link_publications += 1
             if ring_publish(&link.outgoing):
                 link.bells += 1
+                core.counters.link_bells += 1
                 net_ring_bell(link.bell_out)
 
 

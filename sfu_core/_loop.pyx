@@ -91,6 +91,7 @@ cdef void loop_step(Core *core, int64_t now_ns) noexcept nogil:
 cdef void turn(Core *core, int count, const uint64_t *tags, const uint32_t *ready) noexcept nogil:
     cdef int i
     core.counters.ticks += 1
+    core.links_heard = 0
     run_commands(core)
     drain_links(core)
     for i in range(count):
@@ -118,7 +119,7 @@ cdef int wait(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept 
     if pace.ticking:
         net_sleep_ns(TICK_NS)
         count = net_wait(core.epoll_fd, 0, tags, ready)
-        pace.empty = 0 if count else pace.empty + 1
+        pace.empty = 0 if count or core.links_heard else pace.empty + 1
         if pace.empty >= EMPTY_TICKS:
             pace.ticking = 0
         core.now_ns = net_monotonic_ns()
@@ -296,6 +297,7 @@ cdef void drain_link(Core *core, Link *link) noexcept nogil:
         data = ring_peek(&link.incoming, &kind, &length)
         if data == NULL:
             return
+        core.links_heard = 1
         if length >= LINK_TAG and length <= LINK_TAG + SLOT_SIZE:
             link_packet(core, kind, <uint8_t *>data, length)
         else:

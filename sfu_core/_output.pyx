@@ -152,6 +152,7 @@ cdef void finish_protection(Core *core) noexcept nogil:
 
 cdef void output_flush(Core *core) noexcept nogil:
     cdef uint32_t i = 0
+    links_publish(core)                  # neighbours begin while we encrypt and send
     if core.job_count:
         srtp_protect(core.jobs, core.job_count)
         core.counters.protect_calls += 1
@@ -166,7 +167,6 @@ cdef void output_flush(Core *core) noexcept nogil:
             i = send_socket_run(core, i)
     core.out_count = 0
     core.job_count = 0
-    links_publish(core)
 
 
 cdef inline void count_sent(Core *core, const Outgoing *out) noexcept nogil:

@@ -352,4 +352,7 @@ cdef struct Counters:
     uint64_t tcp_connections
     uint64_t tcp_refused
     uint64_t busy_ns             # time outside epoll
+    uint64_t link_packets        # to neighbours
+    uint64_t link_publications   # of those packets; a few share one
+    uint64_t link_bells          # a neighbour slept
     uint64_t drops[DROP_COUNT]   # all, and those that belong to no transport

@@ -51,7 +51,9 @@ class Operations:
 
     async def core_stats(self) -> m.Counters:
         """WORKER_GET_CORE_STATS."""
-        return views.total_counters(await self.pool.ask_all(m.WorkerGetCoreStats()))
+        total = views.total_counters(await self.pool.ask_all(m.WorkerGetCoreStats()))
+        total.counters |= {"pipes": self.pipes.count, "pipeLinks": self.pipes.links}
+        return total
 
     async def create_server(self, message: m.WorkerCreateWebRtcServer) -> None:
         """WORKER_CREATE_WEBRTCSERVER: on one member now, so that errors show; on others when they need it."""

@@ -23,6 +23,8 @@ async def test_from_none_to_one_to_none(linked):
     assert linked.pipes.count == linked.pipes.links == 0
     consumer = await linked.consume(far, producer)
     assert linked.pipes.count == linked.pipes.links == 1
+    stats = await linked.worker.get_core_stats()
+    assert stats["pipes"] == stats["pipeLinks"] == 1
     assert [len(core.pipes()) for core in linked.cores] == [1, 1]
     consumer.close()
     await linked.quiet()
