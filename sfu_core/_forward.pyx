@@ -342,12 +342,13 @@ cdef int64_t key_frame_due(const Core *core, const RecvStream *stream) noexcept 
 
 
 cdef void repeat_key_frame_request(Core *core, uint32_t recv, RecvStream *stream) noexcept nogil:
-    """Once early for those who wait for their first picture; after a second for whoever still wants one."""
+    """Once early for those who wait for their first picture, who may be behind a pipe; after a second for whoever
+    still wants one."""
     cdef Producer *producer = &core.producers[stream.producer]
     cdef bint over = core.now_ns - stream.key_frame_asked_ns >= KEY_FRAME_INTERVAL_NS
     cdef bint waits = somebody_waits(core, stream)
     if not over:
-        if waits and not producer.flags & PF_PAUSED:
+        if (waits or stream.key_frame_wanted & 4) and not producer.flags & PF_PAUSED:
             ask_for_key_frame(core, recv, stream, producer)
         stream.key_frame_wanted |= 2
         return
@@ -391,6 +392,13 @@ cdef uint32_t header_wishes(const SendStream *s) noexcept nogil:
     return want
 
 
+cdef inline void ask_for_start(Core *core, const SendStream *s) noexcept nogil:
+    """Not for a neighbour: whoever is behind the link asks when it is ready, and a publisher that has just been asked
+    would ignore that."""
+    if s.flags & SF_VIDEO and not core.transports[s.transport].flags & TF_LINK:
+        request_key_frame(core, s.recv, False)
+
+
 cdef void subscribe(Core *core, uint32_t send) noexcept nogil:
     """Put a consumer into its stream's list; it starts with the next packet, or key frame if video."""
     cdef SendStream *s = &core.send[send]
@@ -401,8 +409,8 @@ cdef void subscribe(Core *core, uint32_t send) noexcept nogil:
     chain_add(&stream.first_subscriber, &core.send.subscribers, sizeof(SendStream), send)
     stream.subscribers += 1
     stream.want |= header_wishes(s)
-    if s.flags & SF_VIDEO and core.transports[s.transport].flags & TF_CONNECTED:
-        request_key_frame(core, s.recv, False)
+    if core.transports[s.transport].flags & TF_CONNECTED:
+        ask_for_start(core, s)
 
 
 cdef void unsubscribe(Core *core, uint32_t send) noexcept nogil:
@@ -425,6 +433,6 @@ cdef void transport_connected(Core *core, uint32_t transport) noexcept nogil:
         timer_want(core, transport, t.rtcp_due_ns)
     while send != NONE:
         core.send[send].flags |= SF_SYNC
-        if core.send[send].flags & SF_VIDEO and core.send[send].flags & SF_LINKED:
-            request_key_frame(core, core.send[send].recv, False)
+        if core.send[send].flags & SF_LINKED:
+            ask_for_start(core, &core.send[send])
         send = core.send[send].in_transport.next

@@ -246,7 +246,7 @@ cdef struct RecvStream:
     uint32_t clock_rate
     uint32_t orientation         # last value seen + 1
     uint32_t fir_seq
-    uint32_t key_frame_wanted    # a request came while one was under way; 2: it was repeated early
+    uint32_t key_frame_wanted    # a request came while one was under way; 2: it was repeated early; 4: a pipe asked
     int64_t key_frame_asked_ns   # 0 = none under way
     uint8_t rid[MAX_RID]
     uint32_t rid_length

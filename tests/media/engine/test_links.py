@@ -204,3 +204,35 @@ def test_a_neighbour_that_writes_nonsense_is_caught(pair: Pair, seed: int) -> No
         pair.b.run(1)
     assert len(here.media) == 60
     assert len(there.media) <= 120
+
+
+def test_only_who_is_ready_asks_for_a_key_frame(pair: Pair) -> None:
+    """A browser ignores a request within 300 ms of the last one, so none may be spent before somebody can see."""
+    publisher = Publisher(pair.a)
+    pair.run(3)
+    publisher.publish(key=True)
+    pair.run(1)
+    pipe = Pipe(pair, publisher)
+    pair.run(200, lambda ms: publisher.publish() if ms % 50 == 0 else None)
+    assert publisher.rtcp_of(*PLI) == []
+    Subscriber(pair.b, pipe)
+    pair.run(3)
+    assert len(publisher.rtcp_of(*PLI)) == 1
+
+
+def test_a_request_from_behind_a_link_is_repeated_early(pair: Pair) -> None:
+    """The publisher may have just answered another one; who waits on the other core waits no longer for that."""
+    publisher = Publisher(pair.a)
+    pipe = Pipe(pair, publisher)
+    pair.run(3)
+    pair.run(5, lambda ms: publisher.publish(key=ms == 0))
+    there = Subscriber(pair.b, pipe)
+    pair.run(5)
+    asked = len(publisher.rtcp_of(*PLI))
+    pair.run(500)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1
+    publisher.publish(key=True)
+    pair.run(5)
+    assert len(there.media) == 1
+    pair.run(3000)
+    assert len(publisher.rtcp_of(*PLI)) == asked + 1

@@ -1,0 +1,138 @@
+"""A call whose pages are on different cores: everything that crosses between them is as on one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sfu_core.channel import messages as m
+from sfu_core.errors import NotFoundError
+from vertical import MediasoupVertical, spread
+
+from .call import OPUS, UDP, VIDEO_CODECS, standstill, until
+
+BLANK = 5.0  # a picture whose pixels deviate less than this shows nothing
+CODECS = [OPUS, VIDEO_CODECS["VP8"]]
+
+
+@pytest.fixture(scope="module")
+def vertical(runner: asyncio.Runner) -> Iterator[MediasoupVertical]:
+    """Two cores that take transports in turn: what a page receives is on another core than what its peer sends."""
+    manager = runner.run(_start())
+    yield manager
+    manager.destroy()
+    runner.run(manager.wait_destroyed())
+
+
+async def _start() -> MediasoupVertical:
+    return MediasoupVertical(max_workers=2, placement=spread)
+
+
+@pytest.fixture
+def worker(runner: asyncio.Runner, vertical: MediasoupVertical) -> Iterator[Any]:
+    assert vertical.mediasoup is not None
+    made = runner.run(vertical.mediasoup.create_worker())
+    if len(vertical.cluster.members) < 2:
+        pytest.skip("needs two cores")
+    yield made
+    assert not made.died
+    made.close()
+
+
+@pytest.fixture(params=["own ports", "server"])
+def listening(request: pytest.FixtureRequest, runner: asyncio.Runner, worker: Any) -> dict[str, Any]:
+    """Where the transports of a participant listen."""
+    if request.param == "own ports":
+        return {"listen_infos": [UDP]}
+    return {"webrtc_server": runner.run(worker.create_webrtc_server(listen_infos=[UDP]))}
+
+
+async def core_of(vertical: MediasoupVertical, transport: Any) -> int:
+    """The process that has the transport: the one that can dump it."""
+    found = []
+    for member in vertical.cluster.members:
+        try:
+            await member.channel.request(m.TransportDump(), transport.id)
+        except NotFoundError:
+            continue
+        found.append(member.pid)
+    assert len(found) == 1
+    return found[0]
+
+
+async def test_a_call_between_two_cores(
+    browser: Any, vertical: MediasoupVertical, router: Any, listening: dict[str, Any]
+) -> None:
+    async with (
+        await browser.participant(router, **listening) as alice,
+        await browser.participant(router, **listening) as bob,
+    ):
+        camera, microphone = await alice.publish("video"), await alice.publish("audio")
+        picture, sound = await bob.subscribe(camera), await bob.subscribe(microphone)
+        assert await core_of(vertical, alice.send) != await core_of(vertical, bob.recv)
+        back = await alice.subscribe(await bob.publish("video"))
+        assert await core_of(vertical, bob.send) != await core_of(vertical, alice.recv)
+
+        await asyncio.gather(picture.more_frames(20), back.more_frames(20))
+        for seen in (await picture.picture(), await back.picture()):
+            assert (seen["width"], seen["height"]) == (320, 240)
+            assert seen["deviation"] > BLANK
+        await until(sound.sounds, lambda samples: samples > 24000)
+
+        await _pauses(camera, picture)
+        await _ends(camera, picture, microphone, sound)
+        await back.more_frames(10)
+
+
+async def _pauses(camera: Any, picture: Any) -> None:
+    """Of either side, without a gap that the page would take for a loss."""
+    events: list[str] = []
+    picture.consumer.on("producerpause", lambda: events.append("pause"))
+    picture.consumer.on("producerresume", lambda: events.append("resume"))
+    for paused in (picture.consumer, camera):
+        await paused.pause()
+        await standstill(picture.frames)
+        await paused.resume()
+        await picture.more_frames(10)
+    assert (await picture.stats())["packetsLost"] == 0
+    assert events == ["pause", "resume"]
+
+
+async def _ends(camera: Any, picture: Any, microphone: Any, sound: Any) -> None:
+    """The producer's and its transport's, told where they are consumed."""
+    closed: list[str] = []
+    picture.consumer.on("producerclose", lambda: closed.append("picture"))
+    sound.consumer.on("producerclose", lambda: closed.append("sound"))
+
+    async def told() -> list[str]:
+        return closed
+
+    camera.close()
+    await until(told, ["picture"].__eq__)
+    microphone.close()
+    await until(told, ["picture", "sound"].__eq__)
+    assert picture.consumer.closed and sound.consumer.closed
+
+
+async def test_whoever_comes_late_sees_a_picture_within_a_second(
+    browser: Any, vertical: MediasoupVertical, router: Any, listening: dict[str, Any]
+) -> None:
+    """Through the pipe comes a key frame, on request, once each. Best of three on a busy machine."""
+    waited, asked = [], []
+    async with await browser.participant(router, **listening) as alice:
+        camera = await alice.publish("video")
+        home = await core_of(vertical, alice.send)
+        while len(waited) < 3:
+            async with await browser.participant(router, **listening) as bob:
+                began = time.monotonic()
+                before = (await alice.sender_stats(camera))["pliCount"]
+                await (await bob.subscribe(camera)).first_frame()
+                if await core_of(vertical, bob.recv) != home:
+                    waited.append(time.monotonic() - began)
+                    asked.append((await alice.sender_stats(camera))["pliCount"] - before)
+    assert min(waited) < 1.0, waited
+    assert all(1 <= count <= 2 for count in asked), asked
