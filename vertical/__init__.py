@@ -8,8 +8,8 @@
 `docs/vertical.md` says how it works, and where it can be told from one worker.
 """
 
+from sfu_core.stats import GetStats, get_stats_factory
 from vertical.manager import MediasoupVertical
 from vertical.placement import Candidate, Policy, fill_first, spread
-from vertical.stats import GetStats, get_stats_factory
 
 __all__ = ["Candidate", "GetStats", "MediasoupVertical", "Policy", "fill_first", "get_stats_factory", "spread"]

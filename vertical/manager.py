@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from sfu_core.channel.settings import LOG_LEVELS, WorkerSettings
+from sfu_core.cores import usable_cpus
 from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.types import LogLevel
+from sfu_core.stats import StatsReader
 from vertical.cluster import BaseWorkers, Cluster, OwnCores, Source
-from vertical.cores import usable_cpus
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
 from vertical.rings import best_link
-from vertical.stats import StatsReader
 
 GetStats = Callable[[], Awaitable[Any]]
 

@@ -1,13 +1,13 @@
 """The seam: everything that behaves like a worker is a Channel.
 
-Runs in the application's event loop. `Channel` is what the layers above and beside see; `StreamChannel`
-is the one that talks to a single worker over a socket.
+Runs in the application's event loop. `Channel` is what the layers above and beside see. `FrameChannel` is one that
+exchanges frames with a single worker, by whatever way; `StreamChannel` does so over a socket.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from sfu_core import errors
@@ -85,33 +85,42 @@ class Channel(Protocol):
         ...
 
 
-class StreamChannel:
-    """A Channel to one worker over a connected stream socket."""
+class FrameSink(Protocol):
+    """Where frames go: a stream, or a share of one."""
 
-    def __init__(self, place: Place | None = None, codec: Codec | None = None) -> None:
-        """To be connected next, with `connect`; needs a running event loop."""
+    @property
+    def congested(self) -> bool:
+        """More is waiting to be written than should be."""
+        ...
+
+    def write(self, frame: bytes | bytearray, media: bool = False) -> None:
+        """Queues a frame, length included; `media` may get lost on the way. Ignored once closed."""
+        ...
+
+    async def drained(self) -> None:
+        """Waits until it is no longer congested, or closed."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        ...
+
+
+class FrameChannel:
+    """A Channel to one worker that takes and gives frames."""
+
+    def __init__(self, sink: FrameSink, place: Place | None = None, codec: Codec | None = None) -> None:
+        """Frames go to `sink`; those of the worker are given to `receive`. Needs a running event loop."""
         self._place = place or local_place()
         self._codec: Codec = codec or MessagePackCodec()
         self._loop = asyncio.get_running_loop()
-        self._stream = FrameStream(self._on_payloads, self._on_lost)
+        self._sink = sink
         self._pending: dict[int, tuple[type[Request[Any]], asyncio.Future[Any]]] = {}
         self._last_id = 0
         self._deliveries = Deliveries()
         self._log_listeners: list[LogListener] = []
         self._end: asyncio.Future[Exception | None] = self._loop.create_future()
         self._closed = False
-
-    @classmethod
-    async def connect(cls, sock: socket.socket, place: Place | None = None) -> "StreamChannel":
-        """A channel over `sock` (connected, Unix or TCP), which it takes over."""
-        channel = cls(place)
-        await channel.open(sock)
-        return channel
-
-    async def open(self, sock: socket.socket) -> None:
-        """Starts reading from `sock`, which the channel takes over."""
-        sock.setblocking(False)
-        await self._loop.create_connection(lambda: self._stream, sock=sock)
 
     @property
     def place(self) -> Place:
@@ -122,8 +131,8 @@ class StreamChannel:
         return self._closed
 
     async def request(self, message: Request[R], handler_id: str = "") -> R:
-        if self._stream.congested:
-            await self._stream.drained()
+        if self._sink.congested:
+            await self._sink.drained()
         return cast(R, await self._ask(message, handler_id))
 
     def post(self, message: Request[Any], handler_id: str = "") -> None:
@@ -133,9 +142,9 @@ class StreamChannel:
             )
 
     def notify(self, message: Notification, handler_id: str = "") -> None:
-        if self._closed or (message.MEDIA and self._stream.congested):
+        if self._closed or (message.MEDIA and self._sink.congested):
             return
-        self._stream.write(self._codec.notification(message, handler_id))
+        self._sink.write(self._codec.notification(message, handler_id), message.MEDIA)
 
     def subscribe(self, target_id: str, listener: Listener) -> None:
         self._deliveries.subscribe(
@@ -157,7 +166,7 @@ class StreamChannel:
     def close(self) -> None:
         if not self._closed:
             self.notify(WorkerClose())
-            self._stream.close()
+            self._sink.close()
             self._shut("the worker was closed")
 
     def _ask(self, message: Request[Any], handler_id: str) -> asyncio.Future[Any]:
@@ -169,7 +178,7 @@ class StreamChannel:
         frame = self._codec.request(request_id, message, handler_id)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending[request_id] = type(message), future
-        self._stream.write(frame)
+        self._sink.write(frame)
         return future
 
     def _next_id(self) -> int:
@@ -179,7 +188,8 @@ class StreamChannel:
             if self._last_id not in self._pending:
                 return self._last_id
 
-    def _on_payloads(self, payloads: list[bytes]) -> None:
+    def receive(self, payloads: Iterable[bytes]) -> None:
+        """Takes what the worker sent, without lengths; ProtocolError if no worker would send that."""
         for payload in payloads:
             frame = self._codec.decode(payload)
             if isinstance(frame, ReplyFrame):
@@ -206,11 +216,6 @@ class StreamChannel:
         except ProtocolError as error:
             future.set_exception(error)
 
-    def _on_lost(self, reason: Exception | None) -> None:
-        """The stream has ended, for whatever reason; called once."""
-        self._shut(f"the worker is gone: {reason}" if reason else "the worker was closed")
-        self._finish(reason)
-
     def _shut(self, text: str) -> None:
         """No more requests, replies or notifications."""
         self._closed = True
@@ -223,6 +228,32 @@ class StreamChannel:
     def _finish(self, reason: Exception | None) -> None:
         if not self._end.done():
             self._end.set_result(reason)
+
+
+class StreamChannel(FrameChannel):
+    """A Channel to one worker over a connected stream socket."""
+
+    def __init__(self, place: Place | None = None, codec: Codec | None = None) -> None:
+        """To be connected next, with `open`; needs a running event loop."""
+        self._stream = FrameStream(self.receive, self._on_lost)
+        super().__init__(self._stream, place, codec)
+
+    @classmethod
+    async def connect(cls, sock: socket.socket, place: Place | None = None) -> "StreamChannel":
+        """A channel over `sock` (connected, Unix or TCP), which it takes over."""
+        channel = cls(place)
+        await channel.open(sock)
+        return channel
+
+    async def open(self, sock: socket.socket) -> None:
+        """Starts reading from `sock`, which the channel takes over."""
+        sock.setblocking(False)
+        await self._loop.create_connection(lambda: self._stream, sock=sock)
+
+    def _on_lost(self, reason: Exception | None) -> None:
+        """The stream has ended, for whatever reason; called once."""
+        self._shut(f"the worker is gone: {reason}" if reason else "the worker was closed")
+        self._finish(reason)
 
 
 def _log_refusal(what: str, future: asyncio.Future[Any]) -> None:

@@ -9,6 +9,7 @@ A body is the map of its message's fields (defaults left out, unknown keys ignor
 has none; bytes are binary, enumerations and union tags ("type") are numbers.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -73,6 +74,15 @@ def _frame(content: Frame) -> bytearray:
 class MessagePackCodec:
     """See `sfu_core.channel.codec.Codec`."""
 
+    def __init__(
+        self,
+        requests: Callable[[int], type[Request[Any]] | None] = request_type,
+        notifications: Callable[[int], type[Notification] | None] = notification_type,
+    ) -> None:
+        """Finds the classes of what it reads by these; the default is the vocabulary of workers."""
+        self._requests = requests
+        self._notifications = notifications
+
     def request(self, request_id: int, message: Request[Any], handler_id: str) -> bytearray:
         return _frame(_Request(request_id, message.METHOD, handler_id, cast(Any, message)))
 
@@ -95,7 +105,7 @@ class MessagePackCodec:
             raise ProtocolError(f"malformed frame: {error}") from None
 
     def read_request(self, frame: RequestFrame) -> Request[Any]:
-        kind = request_type(frame.method)
+        kind = self._requests(frame.method)
         if kind is None:
             raise ProtocolError(f"unknown method {frame.method}")
         return cast(Request[Any], _read(kind, frame.body, kind.NAME))
@@ -104,7 +114,7 @@ class MessagePackCodec:
         return cast(Response | None, _read(kind.RESPONSE, frame.body, f"the reply to {kind.NAME}"))
 
     def read_notification(self, frame: NotificationFrame) -> Notification:
-        kind = notification_type(frame.event)
+        kind = self._notifications(frame.event)
         if kind is None:
             raise ProtocolError(f"unknown event {frame.event}")
         return cast(Notification, _read(kind, frame.body, kind.NAME))

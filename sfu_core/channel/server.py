@@ -6,10 +6,11 @@ Runs in the control thread's event loop. Knows nothing of what the messages mean
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from sfu_core import errors
+from sfu_core.channel.channel import FrameSink
 from sfu_core.channel.codec import (
     MAX_FRAME,
     Codec,
@@ -30,8 +31,8 @@ _EXPECTED: Final = (TypeError, SfuError)
 _log = logging.getLogger(__name__)
 
 
-class ChannelServer:
-    """Answers the requests of one peer.
+class FrameServer:
+    """Answers the requests of one peer, which come as frames.
 
     `handler(request, handler_id)` is called in order of arrival and returns the reply's body, or an
     awaitable of it; replies leave in order of completion. What it raises becomes the refusal: TypeError
@@ -39,53 +40,42 @@ class ChannelServer:
     """
 
     def __init__(
-        self, handler: Handler, on_notification: NotificationHandler, codec: Codec | None = None
+        self, sink: FrameSink, handler: Handler, on_notification: NotificationHandler, codec: Codec | None = None
     ) -> None:
+        """What leaves goes to `sink`; what the peer sent is given to `receive`."""
+        self._sink = sink
         self._handler = handler
         self._on_notification = on_notification
         self._codec: Codec = codec or MessagePackCodec()
         self._loop = asyncio.get_running_loop()
-        self._stream = FrameStream(self._on_payloads, self._on_lost)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._end: asyncio.Future[Exception | None] = self._loop.create_future()
         self.media_dropped = 0
         """Packets not sent because the peer reads too slowly."""
 
-    async def serve(self, sock: socket.socket) -> Exception | None:
-        """Serves until either side closes; returns None if it was `close()`, else the reason.
-
-        Takes over `sock`. Handlers still at work are cancelled at the end.
-        """
-        sock.setblocking(False)
-        await self._loop.create_connection(lambda: self._stream, sock=sock)
-        try:
-            return await self._end
-        finally:
-            self._stream.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    @property
+    def at_work(self) -> int:
+        """Requests that have not been answered yet."""
+        return len(self._tasks)
 
     def notify(self, message: Notification, handler_id: str) -> None:
         """Tells the peer; a packet of media is dropped while the stream is congested."""
-        if message.MEDIA and self._stream.congested:
+        if message.MEDIA and self._sink.congested:
             self.media_dropped += 1
         else:
-            self._stream.write(self._codec.notification(message, handler_id))
+            self._sink.write(self._codec.notification(message, handler_id), message.MEDIA)
 
     def log(self, text: str) -> None:
         """Sends a log line whose first character is its level: D, W, E or X. Cut if it is enormous."""
-        self._stream.write(self._codec.log(text[: MAX_FRAME // 8]))
+        self._sink.write(self._codec.log(text[: MAX_FRAME // 8]))
 
-    def close(self) -> None:
-        """Writes what is queued and ends `serve`."""
-        self._stream.close()
+    async def stop(self) -> None:
+        """Cancels handlers still at work and waits for them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def abort(self, reason: Exception) -> None:
-        """Ends `serve` at once: nobody is there to read what is queued."""
-        self._stream.abort(reason)
-
-    def _on_payloads(self, payloads: list[bytes]) -> None:
+    def receive(self, payloads: Iterable[bytes]) -> None:
+        """Takes what the peer sent, without lengths; ProtocolError if no client would send that."""
         for payload in payloads:
             frame = self._codec.decode(payload)
             if isinstance(frame, RequestFrame):
@@ -127,18 +117,48 @@ class ChannelServer:
         except Exception as error:
             self._refuse(request_id, error)
         else:
-            self._stream.write(frame)
+            self._sink.write(frame)
 
     def _refuse(self, request_id: int, error: Exception) -> None:
         if not isinstance(error, _EXPECTED):
             _log.error("request %d failed", request_id, exc_info=error)
-        self._stream.write(self._codec.failure(request_id, errors.name_of(error), str(error)))
+        self._sink.write(self._codec.failure(request_id, errors.name_of(error), str(error)))
 
     def _on_notification_frame(self, frame: NotificationFrame) -> None:
         try:
             self._on_notification(self._codec.read_notification(frame), frame.handler_id)
         except Exception as error:
             _log.error("notification %d to %r failed", frame.event, frame.handler_id, exc_info=error)
+
+
+class ChannelServer(FrameServer):
+    """Answers the requests of one peer over a connected stream socket."""
+
+    def __init__(self, handler: Handler, on_notification: NotificationHandler, codec: Codec | None = None) -> None:
+        self._stream = FrameStream(self.receive, self._on_lost)
+        super().__init__(self._stream, handler, on_notification, codec)
+        self._end: asyncio.Future[Exception | None] = self._loop.create_future()
+
+    async def serve(self, sock: socket.socket) -> Exception | None:
+        """Serves until either side closes; returns None if it was `close()`, else the reason.
+
+        Takes over `sock`. Handlers still at work are cancelled at the end.
+        """
+        sock.setblocking(False)
+        await self._loop.create_connection(lambda: self._stream, sock=sock)
+        try:
+            return await self._end
+        finally:
+            self._stream.close()
+            await self.stop()
+
+    def close(self) -> None:
+        """Writes what is queued and ends `serve`."""
+        self._stream.close()
+
+    def abort(self, reason: Exception) -> None:
+        """Ends `serve` at once: nobody is there to read what is queued."""
+        self._stream.abort(reason)
 
     def _on_lost(self, reason: Exception | None) -> None:
         if not self._end.done():

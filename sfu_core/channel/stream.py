@@ -46,8 +46,11 @@ class FrameStream(asyncio.Protocol):
         """More is waiting to be written than should be."""
         return self._paused or self._queued > HIGH_WATER
 
-    def write(self, frame: Buffer) -> None:
-        """Queues a frame; all frames of one turn of the loop leave in one write. Ignored once closed."""
+    def write(self, frame: Buffer, media: bool = False) -> None:
+        """Queues a frame; all frames of one turn of the loop leave in one write. Ignored once closed.
+
+        Nothing gets lost here, so media is treated like everything else.
+        """
         if self.closed:
             return
         if not self._queue:

@@ -3,7 +3,7 @@
 import pytest
 
 from sfu_core.channel import messages as m
-from vertical.cores import granted, usable_cpus
+from sfu_core.cores import granted, usable_cpus
 from vertical.placement import Candidate, cost_of, fill_first, node_load, passed, spread
 
 

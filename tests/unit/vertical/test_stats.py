@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from sfu_core.mediasoup import Emitter
-from vertical import get_stats_factory
-from vertical.stats import StatsReader, host, this_process
+from sfu_core.stats import StatsReader, get_stats_factory, host, this_process
 
 
 class Worker:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from vertical.cores import usable_cpus
+from sfu_core.cores import usable_cpus
 
 _PROC: Final = Path("/proc")
 _MEMORY_MAX: Final = Path("/sys/fs/cgroup/memory.max")
