@@ -44,8 +44,17 @@ class Carried(Protocol):
         """Whether the far producer is."""
         ...
 
+    @property
+    def flowing(self) -> bool:
+        """Whether packets cross; they do not when it is new."""
+        ...
+
     async def set_paused(self, paused: bool) -> None:
         """Pause or resume the far producer; its consumers are told by their member."""
+        ...
+
+    async def set_flowing(self, flowing: bool) -> None:
+        """Let packets cross or not. Video starts to flow with a key frame, which is asked for."""
         ...
 
     def stream_of(self, ssrc: int) -> int | None:
@@ -116,6 +125,7 @@ class PairLink(ABC, Generic[R]):
             rtp_parameters=way.rtp_parameters,
             type=m.RtpType.PIPE,
             consumable_rtp_encodings=way.consumable_rtp_encodings,
+            paused=True,
         )
         produce = m.TransportProduce(
             producer_id=producer.wire_id,
@@ -183,6 +193,7 @@ class _Pair:
     ) -> None:
         self.consumer_id = str(uuid.uuid4())
         self.paused = False
+        self.flowing = False
         self.ssrcs: list[int] = []
         self.near_made = False
         self.far_made = False
@@ -195,6 +206,11 @@ class _Pair:
         message: m.Request[None] = m.ProducerPause() if paused else m.ProducerResume()
         await ask(self._far, message, self._producer.wire_id)
         self.paused = paused
+
+    async def set_flowing(self, flowing: bool) -> None:
+        message: m.Request[None] = m.ConsumerResume() if flowing else m.ConsumerPause()
+        await ask(self._near, message, self.consumer_id)
+        self.flowing = flowing
 
     def stream_of(self, ssrc: int) -> int | None:
         return self.ssrcs.index(ssrc) if ssrc in self.ssrcs else None

@@ -166,7 +166,10 @@ class Operations:
             if remote:
                 reply.score = views.scores(reply.score, producer, message.type)
             if not producer.closed:  # else the consumer has just ended, and its member is saying so
-                self.tree.add(Consumer(id, transport, producer, message.type, reply.score))
+                consumer = Consumer(id, transport, producer, message.type, reply.score, message.paused)
+                self.tree.add(consumer)
+                await self.pipes.want(consumer, not consumer.paused)
+                _check_open(transport)
             return reply
 
     async def close_producer(self, message: m.TransportCloseProducer, transport_id: str) -> None:
@@ -189,6 +192,16 @@ class Operations:
         await ask(producer.transport.member, message, producer.wire_id)
         producer.paused = isinstance(message, m.ProducerPause)
         await self.pipes.pause_changed(producer)
+
+    async def pause_consumer(self, message: m.ConsumerPause | m.ConsumerResume, consumer_id: str) -> None:
+        """CONSUMER_PAUSE and CONSUMER_RESUME: nothing is piped for those who are paused.
+
+        The consumer first: so it is listening when the key frame comes that the pipe asks for.
+        """
+        consumer = self.tree.get(consumer_id, Consumer)
+        await ask(consumer.transport.member, message, consumer_id)
+        consumer.paused = isinstance(message, m.ConsumerPause)
+        await self.pipes.want(consumer, not consumer.paused)
 
     async def consumer_stats(self, message: m.ConsumerGetStats, consumer_id: str) -> m.ConsumerGetStatsResponse:
         """CONSUMER_GET_STATS."""

@@ -1,6 +1,7 @@
 """Pipes on demand: each producer at most once on each member, for as long as somebody there consumes it.
 
-A tree of depth one: a producer always comes straight from its home. Belongs to the switch's event loop; knows when a
+Packets cross while one of those who consume it is not paused. A tree of depth one: a producer always comes straight
+from its home. Belongs to the switch's event loop; knows when a
 pipe is wanted, not what it is made of (`vertical.links`).
 """
 
@@ -34,12 +35,18 @@ class Piped:
     def __init__(self, producer: Producer, far: Member) -> None:
         self.producer = producer
         self.far = far
-        self.users: set[str] = set()
+        self.users: dict[str, bool] = {}
+        """Consumers by id, and whether they want packets."""
         self.carried: Carried | None = None
         self.closed = False
         self.making: asyncio.Task[None]
         self.held: _Held
-        self.pausing = asyncio.Lock()
+        self.changing = asyncio.Lock()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody there wants packets."""
+        return any(self.users.values())
 
 
 class Pipes:
@@ -59,17 +66,27 @@ class Pipes:
         return sum(map(len, self._links.values()))
 
     async def connect(self, producer: Producer, far: Member, consumer_id: str) -> None:
-        """Returns when the producer is on `far`, paused or not as at home. It stays until `release`."""
+        """Returns when the producer is on `far`, paused or not as at home. It stays until `release`.
+
+        For the new consumer nothing flows yet: it must exist before it can take the key frame it begins with.
+        """
         piped = producer.piped.get(far)
         if piped is None:
             piped = self._pipe(producer, far)
-        piped.users.add(consumer_id)
+        piped.users[consumer_id] = False
         try:
             await asyncio.shield(piped.making)
             await self._synchronise(piped)
         except BaseException:
             self._release(piped, consumer_id)
             raise
+
+    async def want(self, consumer: Consumer, wanted: bool) -> None:
+        """Returns when packets cross for all who want them, and for nobody else."""
+        piped = consumer.producer.piped.get(consumer.transport.member)
+        if piped is not None and consumer.id in piped.users:
+            piped.users[consumer.id] = wanted
+            await self._synchronise(piped)
 
     def release(self, consumer: Consumer) -> None:
         """It does not consume any more; the last one takes the pipe along."""
@@ -134,21 +151,26 @@ class Pipes:
         return held
 
     async def _synchronise(self, piped: Piped) -> None:
-        async with piped.pausing:
-            while piped.carried is not None and not piped.closed:
-                if piped.carried.paused == piped.producer.paused:
-                    return
+        async with piped.changing:
+            while (carried := piped.carried) is not None and not piped.closed:
                 try:
-                    await piped.carried.set_paused(piped.producer.paused)
+                    if carried.paused != piped.producer.paused:
+                        await carried.set_paused(piped.producer.paused)
+                    elif carried.flowing != piped.wanted:
+                        await carried.set_flowing(piped.wanted)
+                    else:
+                        return
                 except NotFoundError:  # it has just ended; whoever depends on it will hear
                     return
 
     # Ending
 
     def _release(self, piped: Piped, consumer_id: str) -> None:
-        piped.users.discard(consumer_id)
+        piped.users.pop(consumer_id, None)
         if not piped.users:
             self._close(piped)
+        elif piped.carried is not None and piped.carried.flowing and not piped.wanted:
+            self._start(self._synchronise(piped))
 
     def _close(self, piped: Piped) -> None:
         if piped.closed:

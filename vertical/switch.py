@@ -72,6 +72,8 @@ ROUTES: Final[dict[type[m.Request[Any]], Route]] = {
     m.ProducerResume: Operations.pause_producer,
     m.ConsumerDump: _dump_consumer,
     m.ConsumerGetStats: Operations.consumer_stats,
+    m.ConsumerPause: Operations.pause_consumer,
+    m.ConsumerResume: Operations.pause_consumer,
 }
 """Requests that mean something to the switch; all others go to where their object lives."""
 

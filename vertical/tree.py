@@ -81,6 +81,7 @@ class Consumer:
     producer: Producer
     type: m.RtpType
     score: m.ConsumerScores
+    paused: bool = False
     closed: bool = False
 
     @property

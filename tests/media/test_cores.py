@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sfu_core.channel import messages as m
 from vertical import MediasoupVertical, spread
 from vertical.links import UdpLink
 from vertical.pipes import MakeLink
@@ -63,8 +64,9 @@ class Peer:
         await self.transport.connect(ip="127.0.0.1", port=self.socket.getsockname()[1])
         return self.transport
 
-    async def consume(self, router: Any, producer: Any) -> Any:
-        return await self.transport.consume(producer_id=producer.id, rtp_capabilities=router.rtp_capabilities)
+    async def consume(self, router: Any, producer: Any, **options: Any) -> Any:
+        capabilities = router.rtp_capabilities
+        return await self.transport.consume(producer_id=producer.id, rtp_capabilities=capabilities, **options)
 
     def send(self, packet: bytes) -> None:
         self.socket.sendto(packet, ("127.0.0.1", self.transport.tuple["localPort"]))
@@ -223,3 +225,56 @@ async def _nothing_crosses_while_paused(make_link: MakeLink) -> None:
         await until(lambda: (room.receive(), all(len(peer.rtp) == 20 for peer in room.subscribers))[1])
         assert {payload(packet) for peer in room.subscribers for packet in peer.rtp} == {b"late"}
         await until(lambda: not any(consumer.producer_paused for consumer in consumers))
+
+
+@LINKS
+def test_nothing_crosses_for_paused_consumers(make_link: MakeLink) -> None:
+    asyncio.run(_nothing_crosses_for_paused_consumers(make_link))
+
+
+async def _nothing_crosses_for_paused_consumers(make_link: MakeLink) -> None:
+    """Counted on the pipe; whoever resumes gets a picture as soon as the publisher has answered."""
+    async with stage(make_link) as room:
+        if not room.far:
+            pytest.skip("one core")
+        producer = await room.publisher.transport.produce(kind="video", rtp_parameters=video())
+        room.publisher.send(rtp(2222, 96, 1, VP8_KEY_FRAME))
+        await until(lambda: producer.score)
+        (peer, *_), sequence = room.far, 1
+        consumer = await peer.consume(room.router, producer, paused=True)
+        assert consumer.paused and room.switch.pipes.count == 1
+
+        async def stream(count: int) -> None:
+            """Packets of the publisher, who answers each request for a key frame at once."""
+            nonlocal sequence
+            for _ in range(count):
+                sequence += 1
+                room.receive()
+                asked = any(b[1] == 206 and b[0] & 31 == 1 for packet in room.publisher.rtcp for b in blocks(packet))
+                room.publisher.rtcp.clear()
+                room.publisher.send(rtp(2222, 96, sequence, VP8_KEY_FRAME if asked else b"\x10\x01" + bytes(20)))
+                await asyncio.sleep(0.002)
+
+        await stream(50)
+        assert await crossed(room, producer) == 0 and peer.rtp == []
+        for round in range(1, 4):
+            room.publisher.rtcp.clear()
+            await consumer.resume()
+            await stream(50)
+            assert payload(peer.rtp[0])[-len(VP8_KEY_FRAME) + 1 :] == VP8_KEY_FRAME[1:]
+            assert len(peer.rtp) > 25, f"no picture within half of round {round}"
+            await consumer.pause()
+            before = await crossed(room, producer)
+            room.receive()
+            peer.rtp.clear()
+            await stream(50)
+            assert await crossed(room, producer) == before and peer.rtp == []
+
+
+async def crossed(room: Stage, producer: Any) -> int:
+    """How many packets of the producer its pipe has taken."""
+    record = room.switch._operations.tree.objects[producer.id]
+    (piped,) = record.piped.values()  # type: ignore[union-attr]
+    near = record.transport.member.channel  # type: ignore[union-attr]
+    stats = await near.request(m.ConsumerGetStats(), piped.carried.consumer_id)
+    return sum(each.data.packet_count for each in stats.stats)

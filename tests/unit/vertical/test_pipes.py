@@ -132,6 +132,78 @@ async def test_a_paused_producer_arrives_paused(house):
     assert piped["paused"]
 
 
+# Paused consumers
+
+
+def flowing(house):
+    """Whether the near half of the only pipe sends, as the engine of the first core sees it."""
+    registry = house.cores[0].worker.context.registry
+    ids = [id for id, each in registry.items() if getattr(each, "type", None) is m.RtpType.PIPE]
+    (stream,) = registry.get(ids[0]).streams
+    return not house.cores[0].engine.live["send"][stream.handle]["paused"]
+
+
+async def test_nothing_is_piped_for_paused_consumers(linked):
+    producer, far = await linked.pair()
+    first = await linked.consume(far, producer, paused=True)
+    assert linked.pipes.count == 1 and not flowing(linked)
+    second = await linked.consume(far, producer, paused=True)
+    assert not flowing(linked)
+    await first.resume()
+    assert flowing(linked)
+    await second.resume()
+    await first.pause()
+    assert flowing(linked)
+    await second.pause()
+    assert not flowing(linked)
+    third = await linked.consume(far, producer)
+    assert flowing(linked)
+    third.close()
+    await linked.quiet()
+    assert not flowing(linked)
+    assert len(linked.cores[0].kinds(m.TransportConsume)) == 1
+
+
+async def test_who_resumes_listens_before_the_pipe_asks_for_a_key_frame(linked):
+    producer, far = await linked.pair()
+    consumer = await linked.consume(far, producer, paused=True)
+    home, away = linked.cores
+    away.hold()
+    resuming = asyncio.ensure_future(consumer.resume())
+    await linked.quiet()
+    assert home.kinds(m.ConsumerResume) == [] and not resuming.done()
+    away.go()
+    await resuming
+    assert len(away.kinds(m.ConsumerResume)) == len(home.kinds(m.ConsumerResume)) == 1
+
+
+async def test_a_new_consumer_exists_before_anything_flows(linked):
+    producer, far = await linked.pair()
+    await linked.consume(far, producer, paused=True)
+    linked.cores[1].hold()
+    consuming = asyncio.ensure_future(linked.consume(far, producer))
+    await linked.quiet()
+    assert not flowing(linked)
+    linked.cores[1].go()
+    await consuming
+    assert flowing(linked)
+
+
+async def test_quick_changes_of_mind(linked):
+    """Whatever the order of answers, the pipe ends up as the last request says."""
+    producer, far = await linked.pair()
+    consumers = [await linked.consume(far, producer, paused=True) for _ in range(3)]
+    for last in (True, False):
+        changes = []
+        for _ in range(4):
+            changes += [change() for each in consumers for change in (each.resume, each.pause)]
+        if last:
+            changes.append(consumers[1].resume())
+        await asyncio.gather(*changes)
+        assert flowing(linked) is last
+        assert [each.paused for each in consumers] == [True, not last, True]
+
+
 @pytest.mark.parametrize("turns", range(0, 24, 3))
 async def test_a_pause_while_it_is_made(house, turns):
     """Whenever it comes, the consumer ends up knowing."""
