@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sfu_core._core cimport Core
 from sfu_core._records cimport Path
-from sfu_core._srtp cimport SrtpContext
+from sfu_core._srtp cimport SrtpContext, SrtpKeys
 
 
 cdef enum CommandCode:
@@ -54,6 +54,8 @@ cdef struct IceNames:
 cdef struct Keying:
     SrtpContext *incoming
     SrtpContext *outgoing
+    SrtpKeys keys_in
+    SrtpKeys keys_out
 
 
 cdef void run_commands(Core *core) noexcept nogil

@@ -27,7 +27,9 @@ from sfu_core._records cimport (
 )
 from sfu_core._remb cimport remb_init, remb_set_limit
 from sfu_core._ring cimport ring_consume, ring_peek
-from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot
+from sfu_core._slab cimport (
+    NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot, pen_return, pen_take, slot_commit, slot_retire,
+)
 from sfu_core._twcc cimport twcc_init
 from sfu_core._types cimport (
     DROP_NOT_CONNECTED, FEEDBACK_TWCC, FEEDBACK_REMB, FEEDBACK_NONE, SLOT_SIZE, SSRC_MEDIA_IN, SSRC_MEDIA_OUT, SSRC_RTX_IN,
@@ -40,15 +42,35 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef void run_commands(Core *core) noexcept nogil:
     cdef const uint8_t *data
+    cdef const Command *command
     cdef uint32_t kind = 0
     cdef uint32_t length = 0
+    cdef uint64_t before
     while True:
         data = ring_peek(&core.commands, &kind, &length)
         if data == NULL:
             return
         core.counters.commands += 1
-        run_command(core, kind, <const Command *>data, data + sizeof(Command), length - <uint32_t>sizeof(Command))
+        command = <const Command *>data
+        before = pen_take(&core.counters.pen, table_of(kind), command.index)
+        run_command(core, kind, command, data + sizeof(Command), length - <uint32_t>sizeof(Command))
+        pen_return(&core.counters.pen, before)
         ring_consume(&core.commands, length)
+
+
+cdef uint32_t table_of(uint32_t kind) noexcept nogil:
+    """Of the record that a command changes."""
+    if kind in (COMMAND_ADD_SEND, COMMAND_CLOSE_SEND, COMMAND_PAUSE_SEND, COMMAND_KEY_FRAME, COMMAND_TRACE_SEND):
+        return TABLE_SEND
+    if kind in (
+        COMMAND_ADD_PRODUCER, COMMAND_CLOSE_PRODUCER, COMMAND_PAUSE_PRODUCER, COMMAND_TRACE_PRODUCER, COMMAND_RTP,
+    ):
+        return TABLE_PRODUCERS
+    if kind == COMMAND_ADD_SOCKET or kind == COMMAND_CLOSE_SOCKET:
+        return TABLE_SOCKETS
+    if kind in (COMMAND_STOP, COMMAND_ADD_LINK, COMMAND_CLOSE_LINK):
+        return 0
+    return TABLE_TRANSPORTS
 
 
 cdef void run_command(
@@ -113,7 +135,7 @@ cdef void run_transport_command(
         remb_set_limit(&core.transports[index].remb, command.value)
         timer_want(core, index, core.now_ns)
     elif kind == COMMAND_ADD_SOCKET:
-        core.sockets[index].head.state = SLOT_LIVE
+        slot_commit(&core.sockets[index].head)
         net_watch(core.epoll_fd, core.sockets[index].fd, socket_tag(index), True, False)
     elif kind == COMMAND_CLOSE_SOCKET:
         close_socket(core, index)
@@ -147,6 +169,7 @@ cdef void close_socket(Core *core, uint32_t index) noexcept nogil:
 
 cdef void close_connection(Core *core, uint32_t connection) noexcept nogil:
     cdef Connection *c = &core.connections[connection]
+    slot_retire(&c.head)
     c.head.state = SLOT_FREE
     if c.tuple != NONE:
         tuple_remove(core, c.tuple)              # counts the connection as unverified again
@@ -154,7 +177,6 @@ cdef void close_connection(Core *core, uint32_t connection) noexcept nogil:
     net_unwatch(core.epoll_fd, c.fd)
     close(c.fd)
     c.fd = -1
-    c.head.generation += 1
     give_slot(&core.free_connections, connection)
 
 
@@ -162,7 +184,7 @@ cdef void close_connection(Core *core, uint32_t connection) noexcept nogil:
 
 cdef void add_transport(Core *core, uint32_t index) noexcept nogil:
     cdef Transport *t = &core.transports[index]
-    t.head.state = SLOT_LIVE
+    slot_commit(&t.head)
     if t.kind == TRANSPORT_WEBRTC:
         ufrag_add(core, index, 0)
     elif t.kind == TRANSPORT_DIRECT:
@@ -248,6 +270,8 @@ cdef void set_srtp(Core *core, uint32_t index, const Keying *keying) noexcept no
     cdef Transport *t = &core.transports[index]
     settle(core)
     give_back_contexts(core, index)
+    t.keys_in = keying.keys_in
+    t.keys_out = keying.keys_out
     core.srtp_in[index] = keying.incoming
     core.srtp_out[index] = keying.outgoing
     t.flags |= TF_KEYED
@@ -278,18 +302,18 @@ cdef void add_producer(Core *core, uint32_t index) noexcept nogil:
     cdef Transport *t = &core.transports[producer.transport]
     cdef uint32_t stream = producer.first_stream
     cdef RecvStream *r
-    producer.head.state = SLOT_LIVE
     chain_add(&t.first_producer, &core.producers.in_transport, sizeof(Producer), index)
     want_feedback(core, t, producer.feedback)
     while stream != NONE:
         r = &core.recv[stream]
-        r.head.state = SLOT_LIVE
+        slot_commit(&r.head)
         if r.ssrc:
             ssrc_add(core, producer.transport, r.ssrc, SSRC_MEDIA_IN, stream)
         if r.rtx_ssrc:
             ssrc_add(core, producer.transport, r.rtx_ssrc, SSRC_RTX_IN, stream)
         chain_add(&t.first_recv, &core.recv.in_transport, sizeof(RecvStream), stream)
         stream = r.next_in_producer
+    slot_commit(&producer.head)
 
 
 cdef void want_feedback(Core *core, Transport *t, uint32_t feedback) noexcept nogil:
@@ -324,9 +348,9 @@ cdef void close_recv(Core *core, Transport *t, uint32_t stream) noexcept nogil:
     while r.first_subscriber != NONE:            # consumers are closed before; a late one just stops
         unsubscribe(core, r.first_subscriber)
     if r.ssrc:
-        ssrc_remove(core, r.transport, r.ssrc, False)
+        ssrc_remove(core, r.transport, r.ssrc, False, stream)
     if r.rtx_ssrc:
-        ssrc_remove(core, r.transport, r.rtx_ssrc, False)
+        ssrc_remove(core, r.transport, r.rtx_ssrc, False, stream)
     chain_remove(&t.first_recv, &core.recv.in_transport, sizeof(RecvStream), stream)
     if r.nacks != NONE:
         tell_freed(core, TABLE_NACKS, r.nacks)
@@ -366,7 +390,7 @@ cdef void inject_rtp(Core *core, uint32_t index, const uint8_t *data, uint32_t l
 cdef void add_send(Core *core, uint32_t index) noexcept nogil:
     cdef SendStream *s = &core.send[index]
     cdef Transport *t = &core.transports[s.transport]
-    s.head.state = SLOT_LIVE
+    slot_commit(&s.head)
     chain_add(&t.first_send, &core.send.in_transport, sizeof(SendStream), index)
     ssrc_add(core, s.transport, s.ssrc, SSRC_MEDIA_OUT, index)
     if s.rtx_ssrc:
@@ -379,9 +403,9 @@ cdef void close_send(Core *core, uint32_t index) noexcept nogil:
     cdef Transport *t = &core.transports[s.transport]
     settle(core)
     unsubscribe(core, index)
-    ssrc_remove(core, s.transport, s.ssrc, True)
+    ssrc_remove(core, s.transport, s.ssrc, True, index)
     if s.rtx_ssrc:
-        ssrc_remove(core, s.transport, s.rtx_ssrc, True)
+        ssrc_remove(core, s.transport, s.rtx_ssrc, True, index)
     chain_remove(&t.first_send, &core.send.in_transport, sizeof(SendStream), index)
     if s.sent != NONE:
         tell_freed(core, TABLE_SENT, s.sent)

@@ -20,8 +20,10 @@ from sfu_core._records cimport (
     TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS,
 )
 from sfu_core._ring cimport ring_commit, ring_consume, ring_peek, ring_publish, ring_reserve
-from sfu_core._slab cimport NONE, SLOT_BUILDING, Head, give_slot, slots_used, take_slot
+from sfu_core._slab cimport NONE, SLOT_FREE, Head, give_slot, slot_open, slot_retire, slots_used, take_slot
 from sfu_core._srtp cimport SrtpContext, srtp_context_free
+
+from sfu_core.shared_memory import make_memory
 
 
 cdef class Door:
@@ -42,8 +44,7 @@ cdef class Door:
         capacities.producers = producers
         capacities.recv_streams = recv_streams
         capacities.send_streams = send_streams
-        self.slab_fd = os.memfd_create("sfu-core", os.MFD_CLOEXEC)
-        os.ftruncate(self.slab_fd, memory_bytes(&capacities))
+        self.slab_fd = make_memory("sfu-core", memory_bytes(&capacities))
         if not memory_open(self.core, &self.ends, &capacities, self.slab_fd):
             raise MemoryError("the media slab could not be mapped")
         self.waiting = deque()
@@ -101,18 +102,15 @@ cdef class Door:
         """A slot, all zero but for its generation."""
         cdef uint32_t fresh = self.ends.slots[kind].fresh
         cdef uint32_t index
-        cdef uint32_t generation
         cdef Head *head
         self.collect_freed()
         index = take_slot(&self.ends.slots[kind])
         if index == NONE:
             raise BufferError(f"this core has no room for another {what}")
         head = self.head(kind, index)
-        generation = head.generation
+        slot_open(head)
         if index < fresh:
-            memset(head, 0, self.core.header.tables[kind].stride)
-        head.generation = generation or 1
-        head.state = SLOT_BUILDING
+            memset(head + 1, 0, self.core.header.tables[kind].stride - sizeof(Head))
         return index
 
     cdef uint64_t handle(self, int kind, uint32_t index):
@@ -128,7 +126,7 @@ cdef class Door:
 
     cdef void retire(self, int kind, uint32_t index):
         """From now on no handle leads here; the slot is free when the media thread has said so."""
-        self.head(kind, index).generation += 1
+        slot_retire(self.head(kind, index))
 
     cdef void collect_freed(self):
         cdef const uint8_t *data
@@ -204,6 +202,7 @@ cdef class Door:
 
     cdef void drop_slot(self, int kind, uint32_t index):
         self.retire(kind, index)
+        self.head(kind, index).state = SLOT_FREE
         give_slot(&self.ends.slots[kind], index)
 
     def poll(self, uint32_t limit=512):

@@ -169,12 +169,12 @@ cdef class Engine(Door):
 
     def set_srtp(self, uint64_t transport, uint32_t suite, bytes local_key, bytes remote_key):
         cdef uint32_t index = self.find(TABLE_TRANSPORTS, transport, "transport")
-        cdef Transport *t = &self.core.transports[index]
         cdef Keying keying
-        self.fill_keys(&t.keys_out, suite, local_key)
-        self.fill_keys(&t.keys_in, suite, remote_key)
-        keying.incoming = srtp_context_new(&t.keys_in, False)
-        keying.outgoing = srtp_context_new(&t.keys_out, True)
+        memset(&keying, 0, sizeof(keying))
+        self.fill_keys(&keying.keys_out, suite, local_key)
+        self.fill_keys(&keying.keys_in, suite, remote_key)
+        keying.incoming = srtp_context_new(&keying.keys_in, False)
+        keying.outgoing = srtp_context_new(&keying.keys_out, True)
         if keying.incoming == NULL or keying.outgoing == NULL:
             srtp_context_free(keying.incoming)
             srtp_context_free(keying.outgoing)

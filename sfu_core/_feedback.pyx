@@ -13,7 +13,7 @@ from sfu_core._output cimport count_drop, output_rtcp, output_slot
 from sfu_core._paths cimport ssrc_find
 from sfu_core._receive cimport comedia_learn
 from sfu_core._records cimport (
-    SF_PIPE, SRTCP_SENDERS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
+    SF_PIPE, SRTCP_SENDERS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
 )
 from sfu_core._remb cimport REMB_ESTIMATE, REMB_OFF, remb_on_loss, remb_take
 from sfu_core._rtcp cimport (
@@ -26,7 +26,7 @@ from sfu_core._rtcp_write cimport (
     RtcpWriter, rtcp_write_dlrr, rtcp_write_nack, rtcp_write_remb, rtcp_write_rr, rtcp_write_rrtr, rtcp_write_sdes,
     rtcp_write_sr, rtcp_write_twcc,
 )
-from sfu_core._slab cimport NONE
+from sfu_core._slab cimport NONE, pen_return, pen_take
 from sfu_core._srtp cimport (
     SRTP_AUTH_FAILED, SRTP_OK, ReplayWindow, SrtpJob, replay_check, replay_commit, srtcp_index, srtp_unprotect,
 )
@@ -55,6 +55,14 @@ cdef double LOSS_GAIN = 0.1          # weight of the newest transport-wide feedb
 # ---------------------------------------------------------------- in
 
 cdef void receive_rtcp(
+    Core *core, uint32_t transport, uint32_t tuple, const Path *path, uint8_t *data, uint32_t length
+) noexcept nogil:
+    cdef uint64_t before = pen_take(&core.counters.pen, TABLE_TRANSPORTS, transport)
+    take_rtcp(core, transport, tuple, path, data, length)
+    pen_return(&core.counters.pen, before)
+
+
+cdef void take_rtcp(
     Core *core, uint32_t transport, uint32_t tuple, const Path *path, uint8_t *data, uint32_t length
 ) noexcept nogil:
     cdef Transport *t = &core.transports[transport]

@@ -18,8 +18,8 @@ from sfu_core._munge cimport MUNGE_OK, munge_drop, munge_packet, munge_sync, res
 from sfu_core._output cimport count_drop, output_rtcp, output_rtp, output_slot
 from sfu_core._records cimport (
     INDEX_BLOCK, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED, SF_MID, SF_NACK, SF_NEEDS_KEY,
-    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream, SendStream,
-    Transport,
+    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_SEND, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream,
+    SendStream, Transport,
 )
 from sfu_core._rtcp cimport FirEntry
 from sfu_core._rtcp_write cimport RtcpWriter, rtcp_write_fir, rtcp_write_pli
@@ -30,7 +30,7 @@ from sfu_core._rtp cimport (
 from sfu_core._rtx cimport (
     SENT_DUPLICATE, SENT_OK, Sent, rtx_write_osn, sent_abs_send_time, sent_clear, sent_put, sent_take,
 )
-from sfu_core._slab cimport NONE, chain_add, chain_remove
+from sfu_core._slab cimport NONE, chain_add, chain_remove, pen_return, pen_take
 from sfu_core._stream cimport meter_add, send_on_nack, send_on_packet, send_on_repeat
 from sfu_core._types cimport DROP_UNKNOWN_PAYLOAD_TYPE, SLOT_SIZE, TRANSPORT_DIRECT
 
@@ -62,14 +62,17 @@ cdef void forward_records(Core *core, uint32_t send, uint64_t first) noexcept no
     cdef SendStream *s = &core.send[send]
     cdef Transport *t = &core.transports[s.transport]
     cdef Record *record
+    cdef uint64_t before
     if not t.flags & TF_CONNECTED:
         s.flags |= SF_SYNC
         return
+    before = pen_take(&core.counters.pen, TABLE_SEND, send)
     while first:
         record = record_at(core, first - 1)
         if wanted(core, s, record):
             forward_one(core, send, s, t, record)
         first = record.next
+    pen_return(&core.counters.pen, before)
 
 
 cdef inline bint leave_out(SendStream *s, const Record *record) noexcept nogil:

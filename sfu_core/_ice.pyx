@@ -4,6 +4,7 @@ No state comes from a request whose MESSAGE-INTEGRITY has not been verified, and
 name is one of ours.
 """
 
+from libc.stdint cimport uint64_t
 
 from sfu_core._events cimport timer_want
 from sfu_core._net cimport net_ip, net_port
@@ -12,8 +13,8 @@ from sfu_core._paths cimport (
     forget_tuples, set_ice_state, tuple_add, tuple_find, tuple_remove, tuple_select, ufrag_find, ufrag_remove,
     update_connected,
 )
-from sfu_core._records cimport Ice, Transport
-from sfu_core._slab cimport NONE
+from sfu_core._records cimport TABLE_TRANSPORTS, Ice, Transport
+from sfu_core._slab cimport NONE, pen_return, pen_take
 from sfu_core._stream cimport meter_add
 from sfu_core._stun cimport (
     STUN_IGNORE, STUN_OK, STUN_ROLE_CONFLICT, STUN_UNAUTHORIZED, StunMessage, stun_parse, stun_request_status,
@@ -32,6 +33,7 @@ cdef uint32_t ice_receive(
 ) noexcept nogil:
     cdef StunMessage message
     cdef uint32_t entry, transport
+    cdef uint64_t before
     cdef int status
     if stun_parse(&message, data, length) != STUN_OK:
         count_drop(core, NONE, DROP_STUN_MALFORMED)
@@ -57,7 +59,10 @@ cdef uint32_t ice_receive(
     if status == STUN_ROLE_CONFLICT:
         answer_error(core, transport, path, &message, STUN_ROLE_CONFLICT)
         return NONE
-    return accept_request(core, transport, entry & 1, path, &message)
+    before = pen_take(&core.counters.pen, TABLE_TRANSPORTS, transport)
+    transport = accept_request(core, transport, entry & 1, path, &message)
+    pen_return(&core.counters.pen, before)
+    return transport
 
 
 cdef bint verified(const Ice *ice, uint32_t old, const StunMessage *message) noexcept nogil:

@@ -25,7 +25,7 @@ from sfu_core._receive cimport receive_flush, receive_rtp
 from sfu_core._records cimport TABLE_TRANSPORTS, TCP_IN, TF_LINK, Connection, Path, Socket, Transport
 from sfu_core._ring cimport ring_awake, ring_consume, ring_may_sleep, ring_peek, ring_publish
 from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, packet_kind
-from sfu_core._slab cimport NONE, SLOT_LIVE, take_slot
+from sfu_core._slab cimport NONE, SLOT_LIVE, pen_return, pen_take, slot_commit, slot_open, take_slot
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport (
     DROP_OVERSIZED, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE,
@@ -165,8 +165,11 @@ cdef int block(Core *core, Pace *pace, uint64_t *tags, uint32_t *ready) noexcept
 
 cdef void run_timers(Core *core) noexcept nogil:
     cdef uint32_t transport = timer_take(core)
+    cdef uint64_t before
     while transport != NONE:
+        before = pen_take(&core.counters.pen, TABLE_TRANSPORTS, transport)
         feedback_tick(core, transport)
+        pen_return(&core.counters.pen, before)
         transport = timer_take(core)
 
 
@@ -345,7 +348,7 @@ cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
             close(fd)
             continue
         c = &core.connections[index]
-        c.head.state = SLOT_LIVE
+        slot_open(&c.head)
         c.fd = fd
         c.socket = socket
         c.tuple = NONE
@@ -357,6 +360,7 @@ cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
         c.remote.length = length
         memcpy(c.remote.bytes, address, 28)
         c.local.length = net_local(fd, c.local.bytes)
+        slot_commit(&c.head)
         core.unverified += 1
         core.counters.tcp_connections += 1
         net_watch(core.epoll_fd, fd, connection_tag(index), True, False)

@@ -23,7 +23,9 @@ cdef uint32_t ufrag_find(const Core *core, const uint8_t *ufrag, uint32_t length
 # SSRCs of a transport; incoming and outgoing ones are two spaces.
 cdef SsrcEntry *ssrc_find(const Core *core, uint32_t transport, uint32_t ssrc, bint outgoing) noexcept nogil
 cdef bint ssrc_add(Core *core, uint32_t transport, uint32_t ssrc, SsrcRole role, uint32_t stream) noexcept nogil
-cdef void ssrc_remove(Core *core, uint32_t transport, uint32_t ssrc, bint outgoing) noexcept nogil
+cdef void ssrc_remove(
+    Core *core, uint32_t transport, uint32_t ssrc, bint outgoing, uint32_t stream
+) noexcept nogil
 
 # Whether media may go out, anew after a change of path, keys or ICE state; True if it may from now on.
 cdef bint update_connected(Core *core, uint32_t transport) noexcept nogil

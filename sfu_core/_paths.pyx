@@ -6,8 +6,10 @@ Three chained hash tables with a secret seed. A hit is always compared in full: 
 from libc.string cimport memcmp, memcpy
 
 from sfu_core._events cimport EVENT_ICE_STATE, EVENT_ICE_TUPLE, event_path, event_value, handle_of
-from sfu_core._records cimport TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
-from sfu_core._slab cimport NONE, SLOT_FREE, SLOT_LIVE, give_slot, take_slot
+from sfu_core._records cimport TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_PATH, TF_SRTP, Ice, Tuple
+from sfu_core._slab cimport (
+    NONE, SLOT_FREE, give_slot, pen_return, pen_take, slot_commit, slot_open, slot_retire, take_slot,
+)
 from sfu_core._types cimport (
     ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, MAX_TUPLES, SSRC_MEDIA_OUT, TRANSPORT_WEBRTC, mix64, same_address,
 )
@@ -51,7 +53,7 @@ cdef uint32_t tuple_add(Core *core, uint32_t transport, const Path *path) noexce
     if index == NONE:
         return NONE
     entry = &core.tuples[index]
-    entry.head.state = SLOT_LIVE
+    slot_open(&entry.head)
     entry.transport = transport
     entry.path = path[0]
     entry.order = core.tuple_order
@@ -61,6 +63,7 @@ cdef uint32_t tuple_add(Core *core, uint32_t transport, const Path *path) noexce
     core.tuple_buckets[bucket] = index
     ice.tuples[ice.tuple_count] = index
     ice.tuple_count += 1
+    slot_commit(&entry.head)
     return index
 
 
@@ -79,6 +82,7 @@ cdef void tuple_remove(Core *core, uint32_t tuple) noexcept nogil:
     cdef Ice *ice = &core.transports[entry.transport].ice
     cdef uint32_t *link = &core.tuple_buckets[path_bucket(core, &entry.path)]
     cdef uint32_t i
+    slot_retire(&entry.head)
     while link[0] != tuple:
         link = &core.tuples[link[0]].next
     link[0] = entry.next
@@ -93,7 +97,6 @@ cdef void tuple_remove(Core *core, uint32_t tuple) noexcept nogil:
     if ice.selected == tuple:
         lose_selected(core, entry.transport)
     entry.head.state = SLOT_FREE
-    entry.head.generation += 1
     give_slot(&core.free_tuples, tuple)
 
 
@@ -116,11 +119,14 @@ cdef void lose_selected(Core *core, uint32_t transport) noexcept nogil:
 
 cdef void tuple_select(Core *core, uint32_t tuple) noexcept nogil:
     cdef uint32_t transport = core.tuples[tuple].transport
+    cdef uint64_t before
     if core.transports[transport].ice.selected == tuple:
         return
+    before = pen_take(&core.counters.pen, TABLE_TRANSPORTS, transport)
     core.transports[transport].ice.selected = tuple
     core.transports[transport].path = core.tuples[tuple].path
     core.transports[transport].flags |= TF_PATH
+    pen_return(&core.counters.pen, before)
     event_path(core, EVENT_ICE_TUPLE, transport, &core.tuples[tuple].path)
 
 
@@ -239,19 +245,23 @@ cdef bint ssrc_add(Core *core, uint32_t transport, uint32_t ssrc, SsrcRole role,
     if index == NONE:
         return False
     bucket = ssrc_bucket(core, transport, ssrc, outgoing)
-    core.ssrcs[index].head.state = SLOT_LIVE
+    slot_open(&core.ssrcs[index].head)
     core.ssrcs[index].transport = transport
     core.ssrcs[index].ssrc = ssrc
     core.ssrcs[index].role = role
     core.ssrcs[index].stream = stream
     core.ssrcs[index].next = core.ssrc_buckets[bucket]
     core.ssrc_buckets[bucket] = index
+    slot_commit(&core.ssrcs[index].head)
     if not outgoing:
         core.transports[transport].streams_in += 1
     return True
 
 
-cdef void ssrc_remove(Core *core, uint32_t transport, uint32_t ssrc, bint outgoing) noexcept nogil:
+cdef void ssrc_remove(
+    Core *core, uint32_t transport, uint32_t ssrc, bint outgoing, uint32_t stream
+) noexcept nogil:
+    """Nothing if the SSRC leads to another stream: it was taken when this one wanted it."""
     cdef uint32_t *link = &core.ssrc_buckets[ssrc_bucket(core, transport, ssrc, outgoing)]
     cdef SsrcEntry *entry
     cdef uint32_t index
@@ -259,9 +269,11 @@ cdef void ssrc_remove(Core *core, uint32_t transport, uint32_t ssrc, bint outgoi
         index = link[0]
         entry = &core.ssrcs[index]
         if entry.ssrc == ssrc and entry.transport == transport and (entry.role >= SSRC_MEDIA_OUT) == outgoing:
+            if entry.stream != stream:
+                return
+            slot_retire(&entry.head)
             link[0] = entry.next
             entry.head.state = SLOT_FREE
-            entry.head.generation += 1
             give_slot(&core.free_ssrcs, index)
             if not outgoing:
                 core.transports[transport].streams_in -= 1

@@ -22,7 +22,7 @@ from sfu_core._nack cimport NACK_NEEDS_KEY_FRAME, NACK_UNWANTED, nack_init, nack
 from sfu_core._output cimport count_drop
 from sfu_core._paths cimport ssrc_add, ssrc_find, update_connected
 from sfu_core._records cimport (
-    PF_PACKET_ID, PF_PAUSED, PF_VIDEO, SF_SYNC, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, TF_SRTP,
+    PF_PACKET_ID, PF_PAUSED, PF_VIDEO, SF_SYNC, TABLE_RECV, TF_COMEDIA, TF_KEYED, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, TF_SRTP,
     PayloadType, Producer, Record, RecvStream, SsrcEntry, Transport,
 )
 from sfu_core._remb cimport remb_on_packet
@@ -31,7 +31,7 @@ from sfu_core._rtp cimport (
     ExtIndex, RtpPacket, rtp_extensions_scan, rtp_parse, rtp_parse_header, rtp_set_packet_id, rtp_write_header,
 )
 from sfu_core._rtx cimport RTX_OK, rtx_unwrap
-from sfu_core._slab cimport NONE
+from sfu_core._slab cimport NONE, pen_return, pen_take
 from sfu_core._srtp cimport (
     SRTP_AUTH_FAILED, SRTP_OK, ReplayWindow, SrtpJob, replay_check, replay_commit, srtp_guess_index, srtp_unprotect,
 )
@@ -120,10 +120,10 @@ cdef void receive_flush(Core *core) noexcept nogil:
 
 cdef void judge(Core *core, Incoming *incoming) noexcept nogil:
     cdef uint32_t transport = incoming.transport
-    cdef Transport *t = &core.transports[transport]
     cdef RtpPacket *packet = &incoming.packet
     cdef uint32_t wire_length = packet.len
     cdef uint32_t clear_length = packet.len
+    cdef uint64_t before
     cdef SrtpJob *job
     if incoming.job != NONE:
         job = &core.in_jobs[incoming.job]
@@ -137,6 +137,15 @@ cdef void judge(Core *core, Incoming *incoming) noexcept nogil:
     if not incoming.known and not claim(core, incoming):
         count_drop(core, transport, DROP_UNKNOWN_SSRC)
         return
+    before = pen_take(&core.counters.pen, TABLE_RECV, incoming.stream)
+    admit(core, incoming, wire_length)
+    pen_return(&core.counters.pen, before)
+
+
+cdef void admit(Core *core, Incoming *incoming, uint32_t wire_length) noexcept nogil:
+    """It is authentic and of a known stream; not one that was here before, and from where it may come."""
+    cdef uint32_t transport = incoming.transport
+    cdef Transport *t = &core.transports[transport]
     if incoming.job != NONE:
         if not replay_check(window_of(core, incoming), incoming.index):    # twice in one batch
             count_drop(core, transport, DROP_SRTP_REPLAYED)

@@ -18,7 +18,7 @@ from sfu_core._types cimport DROP_COUNT, MAX_RID, MAX_TUPLES, Address
 
 
 cdef enum TableKind:
-    TABLE_CORE = 0               # one Counters
+    TABLE_CORE = 0               # one Counters; never what the pen names
     TABLE_SOCKETS = 1
     TABLE_CONNECTIONS = 2
     TABLE_TUPLES = 3
@@ -332,6 +332,7 @@ cdef struct Record:
 
 cdef struct Counters:
     Head head
+    uint64_t pen                 # the record that the media thread is changing: table << 32 | index; 0 = none
     uint64_t wakes
     uint64_t ticks               # the heartbeat: whoever has the slab mapped sees that the media thread turns
     uint64_t datagrams_in

@@ -3,13 +3,18 @@
 Media state is addressed by index and generation, never by pointer, so that a handle of a dead object is
 recognised and another process can map the memory of one that died. Slots are handed out by one thread only
 (the owner of the table); the free list is local to the process.
+
+What a reader may trust after a crash at any instruction: a record is live if its state says so and its generation is
+odd. It was filled before it became live; who closes it makes the generation even first. A live record is changed by
+the media thread only, which names the record in one word of the slab, the pen, for as long as it does: that one is
+torn, all others are whole.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     SLAB_MAGIC = 0x53465543      # "SFUC"
-    SLAB_VERSION = 1
+    SLAB_VERSION = 2
     SLAB_TABLES = 16
     NONE = 0xFFFFFFFF            # no index
 
@@ -17,12 +22,11 @@ cdef enum SlotState:
     SLOT_FREE = 0
     SLOT_BUILDING = 1            # the control thread fills it; the media thread does not know it yet
     SLOT_LIVE = 2
-    SLOT_CLOSING = 3             # closed by the control thread, still linked in the media thread
 
 cdef struct Head:
     # The first field of every record of every table.
-    uint32_t generation
-    uint32_t state
+    uint32_t generation          # odd: somebody has it; even: nobody, or it is being closed
+    uint32_t state               # SlotState
 
 cdef struct Table:
     uint64_t offset
@@ -66,6 +70,40 @@ cdef inline void give_slot(FreeList *f, uint32_t index) noexcept nogil:
 
 cdef inline uint32_t slots_used(const FreeList *f) noexcept nogil:
     return f.fresh - f.count
+
+
+cdef extern from "<stdatomic.h>" nogil:
+    # Keeps the compiler from moving stores past it. More is not needed: who reads does so after the writer's end.
+    void atomic_signal_fence(int order) noexcept
+    int memory_order_seq_cst
+
+cdef inline void slot_open(Head *head) noexcept nogil:
+    """A slot that was free: it may be filled now."""
+    head.generation += 1
+    head.state = SLOT_BUILDING
+
+cdef inline void slot_commit(Head *head) noexcept nogil:
+    """It is whole."""
+    atomic_signal_fence(memory_order_seq_cst)
+    head.state = SLOT_LIVE
+
+cdef inline void slot_retire(Head *head) noexcept nogil:
+    """Handles do not lead here any more; it is about to be taken apart."""
+    head.generation += 1
+    atomic_signal_fence(memory_order_seq_cst)
+
+cdef inline uint64_t pen_take(uint64_t *pen, uint32_t table, uint32_t index) noexcept nogil:
+    """The media thread begins to change a live record; what `pen_return` must be given."""
+    cdef uint64_t before = pen[0]
+    atomic_signal_fence(memory_order_seq_cst)
+    pen[0] = <uint64_t>table << 32 | index
+    atomic_signal_fence(memory_order_seq_cst)
+    return before
+
+cdef inline void pen_return(uint64_t *pen, uint64_t before) noexcept nogil:
+    atomic_signal_fence(memory_order_seq_cst)
+    pen[0] = before
+    atomic_signal_fence(memory_order_seq_cst)
 
 
 cdef struct Chain:

@@ -5,19 +5,18 @@ Control thread only.
 """
 
 import asyncio
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import RingDoor, WorkerCloseRing, WorkerJoinRing, WorkerOpenRing
 from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.shared_memory import make_memory, memory_size
 from sfu_core.worker.door import Door, fetch
 
 if TYPE_CHECKING:
     from sfu_core._engine import Engine
 
 HEADER_BYTES = 4096  # more than the header of a ring
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL  # a truncated mapping would kill the other core
 MIN_CAPACITY, MAX_CAPACITY = 1 << 16, 1 << 28
 
 
@@ -40,10 +39,8 @@ class Rings:
     def open(self, request: WorkerOpenRing) -> RingDoor:
         """WORKER_OPEN_RING."""
         self._check(request.ring_id, request.capacity)
-        memfd = os.memfd_create("sfu-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        memfd = make_memory("sfu-ring", 2 * (request.capacity + HEADER_BYTES))
         bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2)]
-        os.ftruncate(memfd, 2 * (request.capacity + HEADER_BYTES))
-        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, SEALS)
         self._attach(request.ring_id, memfd, request.capacity, 0, os.dup(bells[0]), os.dup(bells[1]))
         address, token = self._door.offer([memfd, *bells])
         return RingDoor(address=address, token=token)
@@ -55,9 +52,7 @@ class Rings:
         except (OSError, ValueError, TimeoutError) as error:
             raise SfuError(f"ring {request.ring_id!r} could not be joined: {error}") from error
         try:
-            if fcntl.fcntl(memfd, fcntl.F_GET_SEALS) & SEALS != SEALS:
-                raise SfuError(f"ring {request.ring_id!r}: its memory could be taken away")
-            capacity = os.fstat(memfd).st_size // 2 - HEADER_BYTES
+            capacity = _capacity_of(memfd, request.ring_id)
             self._check(request.ring_id, capacity)
         except BaseException:
             os.close(ours)
@@ -107,3 +102,10 @@ class Rings:
             os.close(bell_out)
             raise
         self._users[ring_id] = 0
+
+
+def _capacity_of(memfd: int, ring_id: str) -> int:
+    try:
+        return memory_size(memfd) // 2 - HEADER_BYTES
+    except ValueError as error:
+        raise SfuError(f"ring {ring_id!r}: {error}") from error
