@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sfu_core._core cimport Core
 from sfu_core._ring cimport ring
-from sfu_core._slab cimport FreeList
+from sfu_core._slab cimport FreeList, SlabHeader
 
 
 cdef struct Capacities:
@@ -24,6 +24,8 @@ cdef struct Ends:
     uint64_t slab_bytes
 
 
+# The header of a slab with these capacities: the one home of its layout.
+cdef void memory_plan(SlabHeader *plan, const Capacities *capacities) noexcept nogil
 cdef uint64_t memory_bytes(const Capacities *capacities) noexcept nogil
 # `slab_fd` has memory_bytes(); the core is zero. False: not enough memory (memory_close is still to be called).
 cdef bint memory_open(Core *core, Ends *ends, const Capacities *capacities, int slab_fd) noexcept nogil

@@ -72,10 +72,18 @@ cdef uint64_t plan_tables(SlabHeader *plan, const Capacities *c) noexcept nogil:
     )
 
 
+cdef void memory_plan(SlabHeader *plan, const Capacities *capacities) noexcept nogil:
+    memset(plan, 0, sizeof(SlabHeader))
+    plan.magic = SLAB_MAGIC
+    plan.version = SLAB_VERSION
+    plan.bytes = plan_tables(plan, capacities)
+    plan.layout = slab_layout(plan)
+
+
 cdef uint64_t memory_bytes(const Capacities *capacities) noexcept nogil:
     cdef SlabHeader plan
-    memset(&plan, 0, sizeof(plan))
-    return plan_tables(&plan, capacities)
+    memory_plan(&plan, capacities)
+    return plan.bytes
 
 
 cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil:
@@ -84,11 +92,7 @@ cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil:
 
 cdef bint memory_open(Core *core, Ends *ends, const Capacities *capacities, int slab_fd) noexcept nogil:
     cdef SlabHeader plan
-    memset(&plan, 0, sizeof(plan))
-    plan.magic = SLAB_MAGIC
-    plan.version = SLAB_VERSION
-    plan.bytes = plan_tables(&plan, capacities)
-    plan.layout = slab_layout(&plan)
+    memory_plan(&plan, capacities)
     core.base = <uint8_t *>slab_map(slab_fd, plan.bytes)
     if core.base == NULL:
         return False

@@ -24,7 +24,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("_stream", "_nack", "_rtx", "_twcc", "_remb", "_munge"),
     ("_records", "_core", "_history", "_events", "_links", "_output"),
     ("_paths", "_ice", "_forward", "_receive", "_feedback"),
-    ("_memory", "_commands", "_loop", "_engine_read", "_door", "_engine"),
+    ("_memory", "_commands", "_loop", "_engine_read", "_slab_read", "_door", "_engine"),
 )
 
 CIMPORT = re.compile(
