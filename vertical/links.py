@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from sfu_core.channel import messages as m
-from sfu_core.channel.place import Place
-from sfu_core.errors import NotFoundError, SfuError, WorkerClosedError
+from sfu_core.channel.place import meeting_addresses, wildcard_for
+from sfu_core.errors import NotFoundError, WorkerClosedError
 from vertical.members import Member
 from vertical.pipe_parameters import pipe_parameters, ssrc_count
 from vertical.tree import Producer, Router
@@ -172,11 +172,12 @@ class UdpLink(PairLink[m.PipeTransportDumpResponse]):
         super().__init__(router, first, second, rtx=not first.place.shares_host_with(second.place))
 
     async def _requests(self) -> Sequence[m.Request[m.PipeTransportDumpResponse]]:
-        first, second = self._ends
-        options = pipe_options(first.place, second.place), pipe_options(second.place, first.place)
+        first, second = (member.place for member in self._ends)
+        neighbours = first.shares_host_with(second)
+        addresses = (None, None) if neighbours else meeting_addresses(first, second)
         return [
-            m.RouterCreatePipeTransport(transport_id=id, options=each)
-            for id, each in zip(self._ends.values(), options, strict=True)
+            m.RouterCreatePipeTransport(transport_id=id, options=pipe_options(address))
+            for id, address in zip(self._ends.values(), addresses, strict=True)
         ]
 
     def _connection(self, other: m.PipeTransportDumpResponse) -> m.Request[Any]:
@@ -224,20 +225,18 @@ class _Pair:
             self._near.tell(m.TransportCloseConsumer(consumer_id=self.consumer_id), self._near_end)
 
 
-def pipe_options(here: Place, there: Place) -> m.PipeTransportOptions:
-    """How the end on `here` listens for `there`. SfuError if there is no address to reach it at."""
-    neighbours = here.shares_host_with(there)
-    if not neighbours and not here.announced_addresses:
-        raise SfuError(f"a member on host {here.host_id} announces no address for members on other hosts")
+def pipe_options(address: str | None) -> m.PipeTransportOptions:
+    """How an end listens: for a member on another host, at an address that this one announces; else None."""
     info = m.ListenInfo(
-        ip="127.0.0.1" if neighbours else "0.0.0.0",
-        announced_address=None if neighbours else here.announced_addresses[0],
+        ip="127.0.0.1" if address is None else wildcard_for(address),
+        announced_address=address,
         expose_internal_ip=False,
         port_range=m.PortRange(),
         flags=m.SocketFlags(),
     )
+    abroad = address is not None
     return m.PipeTransportOptions(
-        base=m.TransportOptions(), listen_info=info, enable_rtx=not neighbours, enable_srtp=not neighbours
+        base=m.TransportOptions(), listen_info=info, enable_rtx=abroad, enable_srtp=abroad
     )
 
 

@@ -6,12 +6,14 @@ use the announced addresses.
 
 from functools import cache
 from hashlib import blake2b
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from sfu_core.channel.messages import EXTENSIONS
+from sfu_core.errors import SfuError
 
 PROTOCOL_VERSION: Final = 1
 """Changes when a peer of the former version could no longer be understood."""
@@ -30,6 +32,33 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def shares_host_with(self, other: "Place") -> bool:
         return self.host_id == other.host_id
+
+
+def meeting_addresses(first: Place, second: Place) -> tuple[str, str]:
+    """Where two places on different hosts reach each other: an announced address of each, of one IP version.
+
+    The best of the first one's that the second has a match for. SfuError if there is none.
+    """
+    for mine in first.announced_addresses:
+        for theirs in second.announced_addresses:
+            if _ip_version(mine) and _ip_version(mine) == _ip_version(theirs):
+                return mine, theirs
+    for place in (first, second):
+        if not place.announced_addresses:
+            raise SfuError(f"host {place.host_id} announces no address for other hosts")
+    raise SfuError(f"hosts {first.host_id} and {second.host_id} announce no addresses of the same IP version")
+
+
+def wildcard_for(address: str) -> str:
+    """What to listen on to be reached at `address`."""
+    return "0.0.0.0" if _ip_version(address) == 4 else "::"
+
+
+def _ip_version(address: str) -> int | None:
+    try:
+        return ip_address(address).version
+    except ValueError:  # a host name
+        return None
 
 
 def local_place(announced_addresses: tuple[str, ...] = ()) -> Place:

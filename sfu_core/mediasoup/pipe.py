@@ -5,8 +5,10 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..channel.place import meeting_addresses, wildcard_for
 from ..errors import NotFoundError
 from .consumer import Consumer
+from .convert.arguments import bool_argument
 from .data_consumer import DataConsumer
 from .data_producer import DataProducer
 from .entity import new_id
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .router import Router
 
 _LOOPBACK: TransportListenInfo = {"protocol": "udp", "ip": "127.0.0.1"}
+_ENCRYPTION = ("enable_rtx", "enable_srtp")
 
 _logger = Logger("Router")
 _running: set[asyncio.Future[Any]] = set()  # the loop itself keeps only weak references to tasks
@@ -45,7 +48,7 @@ Pairs = dict[str, "asyncio.Task[Pair]"]
 def checked_options(
     source: "Router", target: object, producer_ids: dict[str, str | None], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """The options of the PipeTransports, with their defaults."""
+    """The options of the PipeTransports; what is None depends on where the two are (`_end_options`)."""
     from .router import Router
 
     exactly_one(**producer_ids)
@@ -55,9 +58,26 @@ def checked_options(
         raise TypeError("router is this router itself")
     if options["listen_info"] is not None and options["listen_ip"] is not None:
         raise TypeError("listen_info and listen_ip cannot both be given")
-    if options["listen_info"] is None and options["listen_ip"] is None:
-        options["listen_info"] = _LOOPBACK
+    for name in _ENCRYPTION:
+        if options[name] is not None:
+            bool_argument(options[name], name)
     return {"enable_sctp": True} | options
+
+
+def _end_options(source: "Router", target: "Router", options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of either end: between hosts over their announced addresses, with SRTP and RTX; else in clear over
+    loopback. What the caller has said stays."""
+    places = source._channel.place, target._channel.place
+    abroad = not places[0].shares_host_with(places[1])
+    options = options | {name: abroad if options[name] is None else options[name] for name in _ENCRYPTION}
+    if options["listen_info"] is not None or options["listen_ip"] is not None:
+        return [options, options]
+    infos = map(_announced, meeting_addresses(*places)) if abroad else (_LOOPBACK, _LOOPBACK)
+    return [options | {"listen_info": info} for info in infos]
+
+
+def _announced(address: str) -> TransportListenInfo:
+    return {"protocol": "udp", "ip": wildcard_for(address), "announcedAddress": address}
 
 
 async def shared_pair(
@@ -95,9 +115,10 @@ def _made(source: "Router", target: "Router", making: "asyncio.Task[Pair]") -> N
 
 
 async def _make_pair(source: "Router", target: "Router", options: dict[str, Any]) -> Pair:
+    here, there = _end_options(source, target, options)
     made = await asyncio.gather(
-        source.create_pipe_transport(**options),
-        target.create_pipe_transport(**options),
+        source.create_pipe_transport(**here),
+        target.create_pipe_transport(**there),
         return_exceptions=True,
     )
     ends = [end for end in made if isinstance(end, PipeTransport)]

@@ -268,22 +268,23 @@ class Router(Entity):
         keep_id: bool = True,
         listen_info: TransportListenInfo | None = None,
         listen_ip: Any = None,
-        enable_rtx: bool = False,
-        enable_srtp: bool = False,
+        enable_rtx: bool | None = None,
+        enable_srtp: bool | None = None,
         **sctp: Unpack[SctpOptions],
     ) -> PipeToRouterResult:
         """Make a producer (or data producer) of this router one of `router` too.
 
         The first call between two routers makes a pair of PipeTransports, with the options given; later calls,
-        in either direction, share it. With `keep_id` the producer has the same id there, which two routers of
-        one worker cannot have. SCTP is on unless `enable_sctp` says otherwise.
+        in either direction, share it. Left open, routers on different hosts meet at the addresses that these
+        announce, with SRTP and RTX; on one host over loopback, in clear. With `keep_id` the producer has the same id
+        there, which two routers of one worker cannot have. SCTP is on unless `enable_sctp` says otherwise.
         """
         ids = {"producer_id": producer_id, "data_producer_id": data_producer_id}
         options = {
             "listen_info": listen_info,
             "listen_ip": listen_ip,
-            "enable_rtx": bool_argument(enable_rtx, "enable_rtx"),
-            "enable_srtp": bool_argument(enable_srtp, "enable_srtp"),
+            "enable_rtx": enable_rtx,
+            "enable_srtp": enable_srtp,
             **sctp,
         }
         options = pipe.checked_options(self, router, ids, options)

@@ -1,0 +1,291 @@
+"""MediasoupHorizontal: many hosts behind mediasoup's API.
+
+Belongs to the application's event loop. Picks the host for each new worker and hands out that host's channel; no
+message passes here. Members are managers of any kind, so it does not know how hosts are reached.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+from horizontal.host import Host
+from horizontal.host_channel import HostChannel
+from horizontal.pids import HOSTS, split_pid
+from horizontal.placement import NODE_WATERMARK, Policy, least_loaded, passed
+from horizontal.stats import reduce_stats
+from sfu_core.channel.settings import WorkerSettings
+from sfu_core.errors import SfuError
+from sfu_core.mediasoup import Emitter, Mediasoup
+
+PATIENCE: Final = 10.0
+"""Seconds that a member may be without connection before its workers count as dead."""
+
+CLOSED, CONNECTED = 3, 4
+
+
+class MediasoupHorizontal(Emitter):
+    """A manager over managers: `mediasoup` is the API, whose workers are on the least loaded hosts.
+
+    It is a set of its members: `add`, `delete`, `has` and `in`, `clear`, `len`, iteration.
+
+    Events: `mediasoup` (the API when enough members are there; None when the last one has gone), `connected` and
+    `disconnected` with these two, `error` (exception), `hostjoin` (member), `hostlost` (member, exception),
+    `hostleave` (member; it was removed, or destroyed by its owner), `hostdrained` (member), `workerdied` (pid,
+    exception; unless `listen_worker_died` is off), `nodewatermark` (load of all hosts in percent, when it passes the
+    mark), `destroy`. `async with` destroys it at the end and waits for it.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[Any] = (),
+        *,
+        own: bool = False,
+        min_members: int = 1,
+        listen_worker_died: bool = True,
+        watermark_node: float = NODE_WATERMARK,
+        placement: Policy = least_loaded,
+        patience: float = PATIENCE,
+        app_data: Any = None,
+    ) -> None:
+        """Over `members`: each has `mediasoup` and `get_stats`, perhaps events.
+
+        `own`: members are destroyed with it, or when they are removed. `min_members` must be there before it is ready.
+        `watermark_node`: percent of a host above which it gets nothing new. `patience`: seconds that a member may be
+        without connection until it counts as lost. Needs a running event loop.
+        """
+        super().__init__()
+        self.app_data = {} if app_data is None else app_data
+        self._own = own
+        self._min_members = min_members
+        self._listen_worker_died = listen_worker_died
+        self._watermark = watermark_node
+        self._placement = placement
+        self._patience = patience
+        self._hosts: dict[int, Host] = {}  # by id() of the manager, which need not be hashable
+        self._ending: set[asyncio.Task[None]] = set()
+        self._last_number = 0
+        self._ready = False
+        self._crowded = False
+        self._destroyed = False
+        self._mediasoup = Mediasoup(self)
+        for member in members:
+            self.add(member)
+
+    # What applications use
+
+    @property
+    def mediasoup(self) -> Mediasoup | None:
+        """The API; None while too few members are there, and after `destroy()`."""
+        return self._mediasoup if self._ready and not self._destroyed else None
+
+    @property
+    def ready_state(self) -> int:
+        """4 when there is an API, else the best state of the members (0 connecting, 1 open, 2 closing, 3 closed)."""
+        if self.mediasoup is not None:
+            return CONNECTED
+        states = [] if self._destroyed else [host.manager.ready_state for host in self._with("ready_state")]
+        return min((state for state in states if state < CONNECTED), default=CLOSED)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether `destroy()` was called."""
+        return self._destroyed
+
+    @property
+    def hosts(self) -> list[Host]:
+        """Its members with what is known of them, for looking at; oldest first."""
+        return list(self._hosts.values())
+
+    async def get_stats(self) -> Any:
+        """The sums over all members that can be used, with logical pids."""
+        hosts = [host for host in self.hosts if host.usable]
+        answers = await asyncio.gather(*(host.stats() for host in hosts), return_exceptions=True)
+        return reduce_stats(
+            (stats, host.pids.logical)
+            for host, stats in zip(hosts, answers, strict=True)
+            if not isinstance(stats, BaseException)
+        )
+
+    def locate(self, pid: int) -> tuple[Any, int]:
+        """The member that has the worker of a logical pid, and the worker's pid there. ValueError if there is none."""
+        number, own = split_pid(pid)
+        for host in self.hosts:
+            if host.pids.host == number:
+                return host.manager, host.pids.own(pid) or own
+        raise ValueError(f"{pid} is a pid on no member")
+
+    def destroy(self) -> None:
+        """Close all workers; members stay, unless they are its own. May be repeated."""
+        if self._destroyed:
+            return
+        was_ready, self._destroyed = self._ready, True
+        for host in self.hosts:
+            self._dismiss(host)
+        if was_ready:
+            self.emit("mediasoup", None)
+        self.emit("destroy")
+
+    async def wait_destroyed(self) -> None:
+        """After `destroy()`: wait until all workers have ended."""
+        await asyncio.gather(*self._ending)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.destroy()
+        await self.wait_destroyed()
+
+    # As a set
+
+    def add(self, member: Any, *, own: bool | None = None) -> Self:
+        """Use a manager from now on; if it is being drained, no longer. `own`: see the constructor."""
+        if self._destroyed:
+            raise SfuError("it was destroyed")
+        if not hasattr(member, "mediasoup") or not hasattr(member, "get_stats"):
+            raise TypeError("member: needs mediasoup and get_stats")
+        if (present := self._hosts.get(id(member))) is not None:
+            present.drain(False)
+            return self
+        host = Host(
+            member,
+            self._free_number(),
+            self,
+            own=self._own if own is None else own,
+            watermark=self._watermark,
+            patience=self._patience,
+        )
+        self._hosts[id(member)] = host
+        host.follow()
+        return self
+
+    def delete(self, member: Any) -> bool:
+        """Close the workers it has and use it no more; whether it was a member. To wait for its workers: `drain`."""
+        host = self._hosts.get(id(member))
+        if host is None:
+            return False
+        self._dismiss(host)
+        self._departed(host)
+        return True
+
+    discard = delete
+
+    def clear(self) -> None:
+        """Delete all."""
+        for member in list(self):
+            self.delete(member)
+
+    def has(self, member: object) -> bool:
+        """Whether it is a member, usable or not."""
+        return id(member) in self._hosts
+
+    __contains__ = has
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([host.manager for host in self.hosts])
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __bool__(self) -> bool:
+        return True  # a manager is one even without members
+
+    def drain(self, member: Any) -> None:
+        """Place nothing new there; `hostdrained` comes when its last worker has closed. `add` takes it back."""
+        host = self._hosts.get(id(member))
+        if host is None:
+            raise SfuError("it is no member")
+        host.drain(True)
+
+    # As a spawner of workers
+
+    async def spawn(self, settings: WorkerSettings) -> HostChannel:
+        """See `sfu_core.channel.spawner.Spawner`: on the least loaded host, or the next one if that fails."""
+        tried: list[Host] = []
+        while True:
+            hosts = [host for host in self.hosts if host.open and host not in tried]
+            if self._destroyed or not hosts:
+                raise SfuError("there is no host for a worker")
+            host = hosts[self._placement([each.candidate() for each in hosts])]
+            tried.append(host)
+            try:
+                return await host.spawn(settings)
+            except SfuError as error:
+                if not any(each.open and each not in tried for each in self.hosts):
+                    raise
+                self.failed(host, error)
+
+    # As the watcher of its hosts
+
+    def joined(self, host: Host) -> None:
+        self._tell("hostjoin", host.manager)
+        if not self._ready and sum(each.usable for each in self.hosts) >= self._min_members:
+            self._ready = True
+            self._tell("mediasoup", self._mediasoup)
+            self._tell("connected")
+
+    def lost(self, host: Host, reason: Exception) -> None:
+        self._tell("hostlost", host.manager, reason)
+        self._check_ready()
+
+    def left(self, host: Host) -> None:
+        self._dismiss(host)
+        self._departed(host)
+
+    def drained(self, host: Host) -> None:
+        self._tell("hostdrained", host.manager)
+
+    def worker_died(self, host: Host, pid: int, reason: Exception) -> None:
+        if self._listen_worker_died:
+            self._tell("workerdied", pid, reason)
+
+    def failed(self, host: Host, error: Exception) -> None:
+        self._tell("error", error)
+
+    def sampled(self) -> None:
+        hosts = [host for host in self.hosts if host.usable]
+        load = sum(host.load * host.cores for host in hosts) / max(1, sum(host.cores for host in hosts))
+        before, self._crowded = self._crowded, passed(self._crowded, load, self._watermark)
+        if self._crowded and not before:
+            self._tell("nodewatermark", load)
+
+    # Inside
+
+    def _dismiss(self, host: Host) -> None:
+        """Out of the set; its workers may take a moment to end."""
+        self._hosts.pop(id(host.manager), None)
+        host.leave()
+        ending = asyncio.ensure_future(host.ended())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    def _departed(self, host: Host) -> None:
+        self._tell("hostleave", host.manager)
+        self._check_ready()
+
+    def _check_ready(self) -> None:
+        """The last one has gone?"""
+        if self._ready and not any(host.usable for host in self.hosts):
+            self._ready = False
+            self._tell("mediasoup", None)
+            self._tell("disconnected")
+
+    def _free_number(self) -> int:
+        """The next one round; a number is used again as late as possible."""
+        taken = {host.pids.host for host in self.hosts}
+        for step in range(len(HOSTS)):
+            number = HOSTS[(self._last_number + step) % len(HOSTS)]
+            if number not in taken:
+                self._last_number = number
+                return number
+        raise SfuError(f"more than {len(HOSTS)} members")
+
+    def _with(self, name: str) -> list[Host]:
+        return [host for host in self.hosts if hasattr(host.manager, name)]
+
+    def _tell(self, event: str, *args: Any) -> None:
+        if not self._destroyed:
+            self.emit(event, *args)
