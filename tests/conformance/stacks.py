@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
+
+import msgspec
 
 Stack = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -24,11 +27,49 @@ async def vertical() -> AsyncIterator[Any]:
         yield manager.mediasoup
 
 
-STACKS: dict[str, Stack] = {"core": core, "vertical": vertical}
+@asynccontextmanager
+async def horizontal() -> AsyncIterator[Any]:
+    """Workers alternate between two hosts (this machine under two names), so most pipes are encrypted."""
+    from horizontal import MediasoupHorizontal
+
+    members = [host("first"), host("second")]
+    async with MediasoupHorizontal(members, min_members=2) as manager:
+        yield await api_of(manager)
+
+
+def host(name: str) -> Any:
+    """A manager whose workers are processes here, but say that they are on a host of that name."""
+    from sfu_core.channel.process import ProcessSpawner
+    from sfu_core.mediasoup import Mediasoup
+    from sfu_core.stats import get_stats_factory
+
+    spawner = ProcessSpawner(announced_addresses=("127.0.0.1",))
+    spawner._place = msgspec.structs.replace(spawner._place, host_id=name)
+    mediasoup = Mediasoup(spawner)
+    return SimpleNamespace(mediasoup=mediasoup, get_stats=get_stats_factory(mediasoup).get_stats)
+
+
+async def api_of(manager: Any) -> Any:
+    """The API of a manager that may not be ready yet."""
+    from sfu_core.mediasoup.extras import enhanced_once
+
+    if manager.mediasoup is None:
+        await enhanced_once(manager, "mediasoup")
+    return manager.mediasoup
+
+
+STACKS: dict[str, Stack] = {"core": core, "vertical": vertical, "horizontal": horizontal}
 """A test that passes on one of them must pass on all."""
 
 
 def processes(worker: Any) -> list[int]:
     """The pids of what carries a worker: one core, or several."""
-    members = getattr(worker.channel, "members", None)
-    return [worker.pid] if members is None else [member.pid for member in members]
+    members = getattr(worker.channel, "members", None) or [worker]
+    return [own_pid(member.pid) for member in members]
+
+
+def own_pid(pid: int) -> int:
+    """That of the process on its host."""
+    from horizontal.pids import HOSTS, split_pid
+
+    return split_pid(pid)[1] if pid >> 22 in HOSTS else pid

@@ -70,7 +70,7 @@ async def test_the_worker_dies(one_process, mediasoup):
     worker = await mediasoup.create_worker()
     objects = await everything(worker)
     events = Events(**objects)
-    os.kill(worker.pid, 9)
+    os.kill(*processes(worker), 9)
     await worker.wait_subprocess_closed()
     worker.close()
     assert events.log == [*CHILDREN, "worker died", "worker observer close", "worker subprocessclose"]

@@ -132,12 +132,13 @@ async def test_closing_rejects_what_is_under_way(own_worker):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 async def test_dying(one_process, own_worker, number):
     worker = own_worker
+    (pid,) = processes(worker)
     router = await worker.create_router(media_codecs=CODECS)
     transport = await router.create_plain_transport(listen_info=LOOPBACK)
     events = Events(worker=worker, router=router, transport=transport)
     errors = []
     worker.on("died", lambda error: errors.append((error, worker.closed, worker.died, worker.subprocess_closed)))
-    os.kill(worker.pid, number)
+    os.kill(pid, number)
     await worker.wait_subprocess_closed()
     assert events.log == [
         "transport routerclose",
@@ -149,18 +150,19 @@ async def test_dying(one_process, own_worker, number):
         "worker subprocessclose",
     ]
     ((error, *flags),) = errors
-    assert isinstance(error, SfuError) and str(worker.pid) in str(error)
+    assert isinstance(error, SfuError) and str(pid) in str(error)
     assert flags == [True, True, True]
-    assert router.closed and transport.closed and not alive(worker.pid)
+    assert router.closed and transport.closed and not alive(pid)
     with pytest.raises(WorkerClosedError):
         await worker.dump()
 
 
 async def test_dying_rejects_what_is_under_way(one_process, own_worker):
-    os.kill(own_worker.pid, signal.SIGSTOP)
+    (pid,) = processes(own_worker)
+    os.kill(pid, signal.SIGSTOP)
     asked = asyncio.ensure_future(own_worker.dump())
     await asyncio.sleep(0)
-    os.kill(own_worker.pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerClosedError):
         await asked
 

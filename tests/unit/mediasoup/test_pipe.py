@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from sfu_core.channel import messages as m
+from sfu_core.channel.place import Place
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.mediasoup import pipe
 
@@ -104,6 +105,61 @@ async def test_options(room, far):
         key = side.channel.last(m.PipeTransportConnect).srtp_parameters
         assert key.crypto_suite is m.SrtpCryptoSuite.AEAD_AES_256_GCM
     assert far.channel.last(m.TransportProduce).producer_id != producer.id
+
+
+def settle(room, host_id, *addresses):
+    """The room's worker is on that host, which announces these addresses."""
+    room.channel.place = Place(host_id=host_id, announced_addresses=addresses)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "met"),
+    [
+        (["10.0.0.1"], ["10.0.0.2"], ("0.0.0.0", "10.0.0.1", "10.0.0.2")),
+        (["2001:db8::1", "10.0.0.1"], ["10.0.0.2"], ("0.0.0.0", "10.0.0.1", "10.0.0.2")),
+        (["10.0.0.1", "2001:db8::1"], ["2001:db8::2", "10.0.0.2"], ("0.0.0.0", "10.0.0.1", "10.0.0.2")),
+        (["2001:db8::1", "10.0.0.1"], ["10.0.0.2", "2001:db8::2"], ("::", "2001:db8::1", "2001:db8::2")),
+        (["sfu.example", "10.0.0.1"], ["10.0.0.2"], ("0.0.0.0", "10.0.0.1", "10.0.0.2")),
+    ],
+)
+async def test_between_hosts(room, far, ours, theirs, met):
+    settle(room, "a", *ours)
+    settle(far, "b", *theirs)
+    producer = await room.audio(await room.plain())
+    await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    for side, address in zip((room, far), met[1:], strict=True):
+        options = side.channel.last(m.RouterCreatePipeTransport).options
+        assert options.enable_rtx and options.enable_srtp
+        assert (options.listen_info.ip, options.listen_info.announced_address) == (met[0], address)
+        assert side.channel.last(m.PipeTransportConnect).srtp_parameters is not None
+
+
+async def test_between_hosts_the_callers_word_counts(room, far):
+    settle(room, "a")
+    settle(far, "b")
+    producer = await room.audio(await room.plain())
+    given = {"listen_info": LOOPBACK | {"ip": "127.0.0.5"}, "enable_srtp": False, "enable_rtx": False}
+    await room.router.pipe_to_router(producer_id=producer.id, router=far.router, **given)
+    for side in (room, far):
+        options = side.channel.last(m.RouterCreatePipeTransport).options
+        assert not options.enable_rtx and not options.enable_srtp and options.listen_info.ip == "127.0.0.5"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        ([], ["10.0.0.2"], "host a announces no address"),
+        (["10.0.0.1"], [], "host b announces no address"),
+        (["10.0.0.1"], ["2001:db8::2"], "IP version"),
+    ],
+)
+async def test_hosts_that_cannot_meet(room, far, ours, theirs, message):
+    settle(room, "a", *ours)
+    settle(far, "b", *theirs)
+    producer = await room.audio(await room.plain())
+    with pytest.raises(SfuError, match=message):
+        await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    assert pipes_of(room) == pipes_of(far) == [] and not room.router._pipes
 
 
 async def test_one_pair_of_transports_for_all(room, far):
