@@ -104,6 +104,11 @@ class Host:
         """Whether new workers may be placed here."""
         return self.usable and self._connected and not self.draining
 
+    @property
+    def empty(self) -> bool:
+        """Nothing of ours is there, or being started."""
+        return not (self.workers or self._starting)
+
     def candidate(self) -> Candidate:
         """As a policy sees it."""
         return Candidate(self.load, len(self.workers) + self._starting, self.cores, self.full)
@@ -269,7 +274,7 @@ class Host:
         self._check_drained()
 
     def _check_drained(self) -> None:
-        if self.draining and not (self._told_drained or self._ended or self.workers or self._starting):
+        if self.draining and self.empty and not (self._told_drained or self._ended):
             self._told_drained = True
             self._watcher.drained(self)
 

@@ -97,6 +97,10 @@ class MediasoupHorizontal(Emitter):
         """Its members with what is known of them, for looking at; oldest first."""
         return list(self._hosts.values())
 
+    def host_of(self, member: object) -> Host | None:
+        """What is known of a member; None if it is none."""
+        return self._hosts.get(id(member))
+
     async def get_stats(self) -> Any:
         """The sums over all members that can be used, with logical pids."""
         hosts = [host for host in self.hosts if host.usable]
@@ -147,7 +151,7 @@ class MediasoupHorizontal(Emitter):
             raise SfuError("it was destroyed")
         if not hasattr(member, "mediasoup") or not hasattr(member, "get_stats"):
             raise TypeError("member: needs mediasoup and get_stats")
-        if (present := self._hosts.get(id(member))) is not None:
+        if (present := self.host_of(member)) is not None:
             present.drain(False)
             return self
         host = Host(
@@ -164,7 +168,7 @@ class MediasoupHorizontal(Emitter):
 
     def delete(self, member: Any) -> bool:
         """Close the workers it has and use it no more; whether it was a member. To wait for its workers: `drain`."""
-        host = self._hosts.get(id(member))
+        host = self.host_of(member)
         if host is None:
             return False
         self._dismiss(host)
@@ -195,7 +199,7 @@ class MediasoupHorizontal(Emitter):
 
     def drain(self, member: Any) -> None:
         """Place nothing new there; `hostdrained` comes when its last worker has closed. `add` takes it back."""
-        host = self._hosts.get(id(member))
+        host = self.host_of(member)
         if host is None:
             raise SfuError("it is no member")
         host.drain(True)
