@@ -1,6 +1,6 @@
 """How fast a channel answers: request round trips between two processes over a socket pair.
 
-    python benchmarks/channel.py [requests]
+python benchmarks/channel.py [requests]
 """
 
 import asyncio

@@ -28,7 +28,7 @@ class Source:
 
     def __init__(
         self,
-        steps: list[tuple[int, int, bytes]],
+        steps: Sequence[tuple[int, int, bytes] | tuple[int, int, bytes, int]],
         period_ns: int,
         rtp_period: int,
         sockets: Sequence[socket.socket],
@@ -36,18 +36,25 @@ class Source:
         *,
         ssrc: int = 1,
         gso: bool = False,
+        stamped: bool = False,
     ) -> None: ...
     def counters(self) -> Sent: ...
 
 class Sink:
     """Counts RTP packets and bytes, RTCP packets, and holes in each SSRC's sequence numbers."""
 
-    def __init__(self, sockets: Sequence[socket.socket], epoll: int = -1) -> None: ...
+    def __init__(self, sockets: Sequence[socket.socket], epoll: int = -1, timed: bool = False) -> None: ...
+    def delays(self) -> list[tuple[int, int]]: ...
     def counters(self) -> Received: ...
     def finish(self) -> None: ...
 
 def run(
-    source: Source | None, sink: Sink | None, seconds: float, settle: float = 0.2, polling: bool = False
+    source: Source | None,
+    sink: Sink | None,
+    seconds: float,
+    settle: float = 0.2,
+    polling: bool = False,
+    tick: float = 0,
 ) -> Run: ...
 def relay(sock: socket.socket, destinations: list[tuple[str, int]]) -> int: ...
 def address_bytes(ip: str, port: int) -> bytes: ...

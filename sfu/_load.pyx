@@ -4,9 +4,11 @@ It runs in processes of its own, so nothing here is ever counted as cost of the 
 not mediasoup. `Source` alone is the *floor*: the least a process can spend to send these datagrams.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+
+from sfu_core._bytes cimport load16, load32, load64, store16, store32, store64
 
 import socket
 import struct
@@ -34,7 +36,7 @@ cdef extern from "<sys/socket.h>" nogil:
         int cmsg_level
         int cmsg_type
     struct timespec
-    enum: MSG_DONTWAIT, MSG_TRUNC
+    enum: MSG_DONTWAIT, MSG_TRUNC, SOL_SOCKET, SCM_TIMESTAMPNS
     ssize_t recv(int fd, void *data, size_t size, int flags)
     ssize_t sendto(int fd, const void *data, size_t size, int flags, const sockaddr *to, socklen_t length)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
@@ -62,7 +64,7 @@ cdef extern from "<time.h>" nogil:
     struct timespec:
         int64_t tv_sec
         long tv_nsec
-    enum: CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME
+    enum: CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME
     int clock_gettime(int clock, timespec *now)
     int clock_nanosleep(int clock, int flags, const timespec *until, timespec *left)
 
@@ -73,6 +75,12 @@ cdef enum:
     ADDRESS_ROOM = 28       # sizeof(struct sockaddr_in6)
     BATCH = 32              # datagrams of one recvmmsg
     HEAD = 16               # bytes looked at of a received datagram; the rest is only counted
+    WHOLE = 2048            # of which a timed sink also needs the last eight
+    CONTROL = 64            # room for a timestamp of the kernel
+    STAMP = 8               # bytes at the end of a stamped packet: when it was sent
+    DELAYS = 16384          # steps of the histogram of delays; the last one is for all that took longer
+    DELAY_NS = 5000         # a step
+    EVERYWHERE = -1
     MAX_BURST = 64          # packets that leave together, and segments of one GSO send
     STREAMS = 8192          # slots of the SSRC table, a power of two
     SECOND = 1000000000
@@ -85,6 +93,7 @@ cdef struct Step:
     uint32_t rtp_time       # RTP clock ticks after the start of the cycle
     uint32_t offset
     uint32_t size
+    int32_t to              # the destination, or EVERYWHERE
 
 
 cdef struct Stream:
@@ -98,13 +107,6 @@ cdef inline int64_t read_clock(int which) noexcept nogil:
     cdef timespec now
     clock_gettime(which, &now)
     return now.tv_sec * SECOND + now.tv_nsec
-
-
-cdef inline void store32(uint8_t *p, uint32_t value) noexcept nogil:
-    p[0] = <uint8_t>(value >> 24)
-    p[1] = <uint8_t>(value >> 16)
-    p[2] = <uint8_t>(value >> 8)
-    p[3] = <uint8_t>value
 
 
 cdef void *zeroed(size_t count, size_t size) except NULL:
@@ -125,9 +127,10 @@ def address_bytes(str ip, int port):
 cdef class Source:
     """Sends the steps of a cycle, over and over, each at its time and to every destination.
 
-    `steps`: (ns after the start of the cycle, RTP ticks after it, RTP packet). Sequence number, timestamp and SSRC of
-    the packets are overwritten as they leave. `sockets`: one for all destinations, or one for each. With `gso`, packets
-    of equal size that are due together leave for a destination as one UDP_SEGMENT send.
+    `steps`: (ns after the start of the cycle, RTP ticks after it, RTP packet), or all of them with the index of the one
+    destination that the step is for. Sequence number, timestamp and SSRC of the packets are overwritten as they leave.
+    `sockets`: one for all destinations, or one for each. With `gso`, packets of equal size that are due together leave
+    for a destination as one UDP_SEGMENT send. `stamped` packets end with the time at which they were sent.
     """
 
     cdef Step *steps
@@ -135,6 +138,7 @@ cdef class Source:
     cdef int64_t period, cycle_start
     cdef uint32_t rtp_period, rtp_cycle, ssrc
     cdef uint16_t seq
+    cdef uint16_t *seqs         # of each destination, for steps that name theirs
     cdef int index
     cdef uint8_t *data
     cdef int *fds
@@ -142,12 +146,12 @@ cdef class Source:
     cdef uint8_t *addresses
     cdef socklen_t *lengths
     cdef int n_addresses
-    cdef bint gso
+    cdef bint gso, stamped
     cdef uint64_t packets, octets, sends, failed
     cdef int64_t latest
 
     def __init__(self, list steps, int64_t period_ns, uint32_t rtp_period, list sockets, list destinations,
-                 *, uint32_t ssrc=1, bint gso=False):
+                 *, uint32_t ssrc=1, bint gso=False, bint stamped=False):
         if not steps or not sockets or not destinations:
             raise TypeError("steps, sockets and destinations must not be empty")
         if len(sockets) != 1 and len(sockets) != len(destinations):
@@ -156,10 +160,13 @@ cdef class Source:
             raise TypeError("period_ns must be later than the last step")
         if self.steps != NULL:
             raise TypeError("a Source is initialised once")
+        if len({len(step) for step in steps}) != 1 or gso and (stamped or len(steps[0]) > 3):
+            raise TypeError("steps must all name a destination, or none; with gso none, and no stamps")
         self.count = len(steps)
         self.period, self.rtp_period, self.ssrc, self.gso = period_ns, rtp_period, ssrc, gso
-        self._copy_steps(steps)
+        self.stamped = stamped
         self._copy_destinations(sockets, destinations)
+        self._copy_steps(steps)
 
     cdef _copy_steps(self, list steps):
         cdef Py_ssize_t i
@@ -167,14 +174,16 @@ cdef class Source:
         cdef const uint8_t[:] packet
         self.steps = <Step *>zeroed(len(steps), sizeof(Step))
         self.data = <uint8_t *>zeroed(sum(len(step[2]) for step in steps), 1)
-        for i, (at, rtp_time, content) in enumerate(steps):
-            if len(content) < 12:
-                raise TypeError("steps must hold RTP packets of 12 bytes or more")
+        for i, (at, rtp_time, content, *to) in enumerate(steps):
+            if len(content) < 12 + (STAMP if self.stamped else 0):
+                raise TypeError("steps must hold RTP packets of 12 bytes or more, 20 if they are stamped")
+            if to and not 0 <= to[0] < self.n_addresses:
+                raise TypeError("steps must name destinations that there are")
             if i and at < self.steps[i - 1].at:
                 raise TypeError("steps must be ordered by time")
             packet = content
             memcpy(self.data + offset, &packet[0], len(content))
-            self.steps[i] = Step(at, rtp_time, offset, len(content))
+            self.steps[i] = Step(at, rtp_time, offset, len(content), to[0] if to else EVERYWHERE)
             offset += len(content)
 
     cdef _copy_destinations(self, list sockets, list destinations):
@@ -184,6 +193,7 @@ cdef class Source:
         self.fds = <int *>zeroed(self.n_fds, sizeof(int))
         self.addresses = <uint8_t *>zeroed(self.n_addresses, ADDRESS_ROOM)
         self.lengths = <socklen_t *>zeroed(self.n_addresses, sizeof(socklen_t))
+        self.seqs = <uint16_t *>zeroed(self.n_addresses, sizeof(uint16_t))
         for i, sock in enumerate(sockets):
             self.fds[i] = sock.fileno()
         for i, (ip, port) in enumerate(destinations):
@@ -197,6 +207,7 @@ cdef class Source:
         free(self.fds)
         free(self.addresses)
         free(self.lengths)
+        free(self.seqs)
 
     def counters(self):
         """What left since the last start: packets, bytes, sends (system calls), failed, latest (ns behind time)."""
@@ -236,18 +247,23 @@ cdef class Source:
     cdef void stamp(self, int n) noexcept nogil:
         cdef Step *step
         cdef uint8_t *packet
+        cdef uint16_t *seq
         cdef int i
         for i in range(n):
             step = &self.steps[self.index + i]
             packet = self.data + step.offset
-            packet[2] = <uint8_t>(self.seq >> 8)
-            packet[3] = <uint8_t>self.seq
+            seq = &self.seqs[step.to] if step.to != EVERYWHERE else &self.seq
+            store16(packet + 2, seq[0])
             store32(packet + 4, self.rtp_cycle + step.rtp_time)
             store32(packet + 8, self.ssrc)
-            self.seq = <uint16_t>(self.seq + 1)
+            seq[0] = <uint16_t>(seq[0] + 1)
 
     cdef void send(self, int n) noexcept nogil:
         cdef int d, i, run
+        if self.steps[self.index].to != EVERYWHERE:
+            for i in range(n):
+                self.send_one(self.steps[self.index + i].to, i)
+            return
         for d in range(self.n_addresses):
             i = 0
             while i < n:
@@ -277,8 +293,11 @@ cdef class Source:
     cdef void send_one(self, int d, int i) noexcept nogil:
         cdef Step *step = &self.steps[self.index + i]
         cdef int fd = self.fds[d if self.n_fds > 1 else 0]
-        cdef ssize_t sent = sendto(fd, self.data + step.offset, step.size, MSG_DONTWAIT,
-                                   <sockaddr *>(self.addresses + d * ADDRESS_ROOM), self.lengths[d])
+        cdef ssize_t sent
+        if self.stamped:
+            store64(self.data + step.offset + step.size - STAMP, <uint64_t>read_clock(CLOCK_REALTIME))
+        sent = sendto(fd, self.data + step.offset, step.size, MSG_DONTWAIT,
+                      <sockaddr *>(self.addresses + d * ADDRESS_ROOM), self.lengths[d])
         self.count_send(sent, 1)
 
     cdef void send_segments(self, int d, int i, int run) noexcept nogil:
@@ -318,7 +337,8 @@ cdef class Sink:
     """Counts what arrives on its sockets: RTP packets and bytes, RTCP packets, and holes in each SSRC's numbers.
 
     `epoll` is a descriptor on which the sockets are registered; it is waited on only when the run sleeps. A polling
-    sink sweeps the sockets instead, so that a sender never pays for waking it.
+    sink sweeps the sockets instead, so that a sender never pays for waking it. A `timed` one also notes how long
+    stamped packets took until the kernel had them for it.
     """
 
     cdef int *fds
@@ -328,9 +348,12 @@ cdef class Sink:
     cdef mmsghdr *messages
     cdef iovec *parts
     cdef uint64_t packets, octets, rtcp, missing, n_streams
-    cdef bint finishing
+    cdef bint finishing, timed
+    cdef uint32_t room              # bytes of a packet that are read
+    cdef uint8_t *control
+    cdef uint32_t *slow             # packets by their delay
 
-    def __init__(self, list sockets, int epoll=-1):
+    def __init__(self, list sockets, int epoll=-1, bint timed=False):
         cdef int i
         if self.fds != NULL:
             raise TypeError("a Sink is initialised once")
@@ -339,12 +362,18 @@ cdef class Sink:
         for i in range(self.n_fds):
             self.fds[i] = sockets[i].fileno()
         self.streams = <Stream *>zeroed(STREAMS, sizeof(Stream))
-        self.heads = <uint8_t *>zeroed(BATCH, HEAD)
+        self.timed = timed
+        self.room = WHOLE if timed else HEAD
+        self.control = <uint8_t *>zeroed(BATCH, CONTROL)
+        self.slow = <uint32_t *>zeroed(DELAYS, sizeof(uint32_t))
+        for sock in sockets if timed else ():
+            sock.setsockopt(SOL_SOCKET, SCM_TIMESTAMPNS, 1)
+        self.heads = <uint8_t *>zeroed(BATCH, self.room)
         self.parts = <iovec *>zeroed(BATCH, sizeof(iovec))
         self.messages = <mmsghdr *>zeroed(BATCH, sizeof(mmsghdr))
         for i in range(BATCH):
-            self.parts[i].iov_base = self.heads + i * HEAD
-            self.parts[i].iov_len = HEAD
+            self.parts[i].iov_base = self.heads + i * self.room
+            self.parts[i].iov_len = self.room
             self.messages[i].msg_hdr.msg_iov = &self.parts[i]
             self.messages[i].msg_hdr.msg_iovlen = 1
 
@@ -354,6 +383,12 @@ cdef class Sink:
         free(self.heads)
         free(self.parts)
         free(self.messages)
+        free(self.control)
+        free(self.slow)
+
+    def delays(self):
+        """Packets since the last start by their delay: [(at least so many µs, packets), …], ascending."""
+        return [(i * DELAY_NS // 1000, self.slow[i]) for i in range(DELAYS) if self.slow[i]]
 
     def counters(self):
         """What arrived since the last start: packets, bytes and streams of RTP, rtcp packets, missing packets."""
@@ -367,6 +402,7 @@ cdef class Sink:
     cdef void start(self) noexcept nogil:
         self.finishing = False
         memset(self.streams, 0, STREAMS * sizeof(Stream))
+        memset(self.slow, 0, DELAYS * sizeof(uint32_t))
         self.packets = self.octets = self.rtcp = self.missing = self.n_streams = 0
 
     cdef int drain_all(self) noexcept nogil:
@@ -384,12 +420,32 @@ cdef class Sink:
         return got
 
     cdef int drain(self, int fd) noexcept nogil:
-        cdef int i, n = recvmmsg(fd, self.messages, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL)
+        cdef int i, n
+        for i in range(BATCH if self.timed else 0):
+            self.messages[i].msg_hdr.msg_control = self.control + i * CONTROL
+            self.messages[i].msg_hdr.msg_controllen = CONTROL
+        n = recvmmsg(fd, self.messages, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL)
         if n <= 0:
             return 0
         for i in range(n):
-            self.account(self.heads + i * HEAD, self.messages[i].msg_len)
+            self.account(self.heads + i * self.room, self.messages[i].msg_len)
+            if self.timed:
+                self.time(self.heads + i * self.room, &self.messages[i])
         return n
+
+    cdef void time(self, const uint8_t *packet, mmsghdr *message) noexcept nogil:
+        cdef cmsghdr *header = CMSG_FIRSTHDR(&message.msg_hdr)
+        cdef timespec arrived
+        cdef int64_t delay
+        if header == NULL or header.cmsg_type != SCM_TIMESTAMPNS or 192 <= packet[1] <= 223:
+            return
+        if not 12 + STAMP <= message.msg_len <= WHOLE:
+            return
+        memcpy(&arrived, CMSG_DATA(header), sizeof(arrived))
+        delay = arrived.tv_sec * SECOND + arrived.tv_nsec - <int64_t>load64(packet + message.msg_len - STAMP)
+        if delay < 0:
+            delay = 0
+        self.slow[min(delay // DELAY_NS, <int64_t>DELAYS - 1)] += 1
 
     cdef void account(self, const uint8_t *packet, uint32_t size) noexcept nogil:
         if size < 8:
@@ -401,8 +457,7 @@ cdef class Sink:
             return
         self.packets += 1
         self.octets += size
-        self.follow((<uint32_t>packet[8] << 24) | (<uint32_t>packet[9] << 16) | (<uint32_t>packet[10] << 8) | packet[11],
-                    <uint16_t>((packet[2] << 8) | packet[3]))
+        self.follow(load32(packet + 8), load16(packet + 2))
 
     cdef void follow(self, uint32_t ssrc, uint16_t seq) noexcept nogil:
         """Counts the numbers skipped; one that comes late gives its count back."""
@@ -447,7 +502,9 @@ cdef void wait(int epoll, int64_t until) noexcept nogil:
     ppoll(&one, 1, &when, NULL)
 
 
-cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bint polling) noexcept nogil:
+cdef int64_t loop(
+    Source source, Sink sink, int64_t duration, int64_t settle, bint polling, int64_t tick
+) noexcept nogil:
     """Sends for `duration`; returns the thread's CPU time in ns while it sent.
 
     Receives until nothing came for `settle` ns, so that a forwarder that lags behind is not taken for one that loses.
@@ -476,8 +533,10 @@ cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bi
                     due = now + PATIENCE
         got = 0
         if sink is not None:
-            got = sink.drain_all() if polling else sink.drain_ready()
-        if not got and not polling:
+            got = sink.drain_all() if polling or tick else sink.drain_ready()
+        if tick and not polling:
+            wait(-1, min(due, now + tick))
+        elif not got and not polling:
             wait(sink.epoll if sink is not None else -1, due)
         now = read_clock(CLOCK_MONOTONIC)
         if got and not sending and now < stop + LINGER:
@@ -486,18 +545,20 @@ cdef int64_t loop(Source source, Sink sink, int64_t duration, int64_t settle, bi
     return cpu
 
 
-def run(Source source, Sink sink, double seconds, double settle=0.2, bint polling=False):
+def run(Source source, Sink sink, double seconds, double settle=0.2, bint polling=False, double tick=0):
     """Sends from `source` and counts in `sink` (either may be None) without the GIL; blocks for the whole time.
 
+    A sink that does not poll sleeps for packets; with a `tick` (s) it looks so often, and nobody has to wake it.
     Returns {"cpu_ns": CPU time of this thread while it sent, "sent": …, "received": …}.
     """
     cdef int64_t cpu, duration = <int64_t>(seconds * SECOND), rest = <int64_t>(settle * SECOND)
-    if sink is not None and not polling and sink.epoll < 0:
+    cdef int64_t pause = <int64_t>(tick * SECOND)
+    if sink is not None and not polling and not pause and sink.epoll < 0:
         raise TypeError("sink must have an epoll descriptor to sleep on")
     if sink is not None:
         sink.start()
     with nogil:
-        cpu = loop(source, sink, duration, rest, polling)
+        cpu = loop(source, sink, duration, rest, polling, pause)
     return {
         "cpu_ns": cpu,
         "sent": source.counters() if source is not None else None,

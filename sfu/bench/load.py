@@ -50,17 +50,28 @@ class LoadProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def open_sinks(self, count: int) -> list[Address]:
-        """Binds `count` counting sockets in place of those it had."""
-        return [(HOST, port) for port in await self._ask("open_sinks", count=count)]
+    async def open_sinks(self, count: int, *, timed: bool = False) -> list[Address]:
+        """Binds `count` counting sockets in place of those it had; `timed` ones note what stamps say."""
+        return [(HOST, port) for port in await self._ask("open_sinks", count=count, timed=timed)]
 
     async def open_source(self) -> Address:
         """The address from which it will send."""
         return HOST, await self._ask("open_source")
 
-    async def load(self, cycle: Cycle, destinations: list[Address], *, gso: bool = False) -> None:
-        """Says what `run` sends, and where to."""
-        steps = [(at, ticks, b64encode(packet).decode()) for at, ticks, packet in cycle.steps]
+    async def load(
+        self,
+        cycle: Cycle,
+        destinations: list[Address],
+        *,
+        gso: bool = False,
+        stamped: bool = False,
+        staggered: bool = False,
+    ) -> None:
+        """Says what `run` sends, and where to: everywhere at once, or `staggered` over the time between two steps."""
+        steps = [
+            (at, ticks, b64encode(packet).decode(), *to)
+            for at, ticks, packet, *to in (cycle.staggered(len(destinations)) if staggered else cycle.steps)
+        ]
         await self._ask(
             "load",
             steps=steps,
@@ -68,12 +79,17 @@ class LoadProcess:
             rtp_period=cycle.rtp_period,
             destinations=destinations,
             gso=gso,
+            stamped=stamped,
         )
 
-    async def run(self, seconds: float, *, polling: bool = False, settle: float = 0.2) -> _load.Run:
-        """Sends for `seconds`; counts what arrives until nothing came for `settle` seconds."""
-        result: _load.Run = await self._ask("run", seconds=seconds, polling=polling, settle=settle)
+    async def run(self, seconds: float, *, polling: bool = False, settle: float = 0.2, tick: float = 0) -> _load.Run:
+        """Sends for `seconds`; counts what arrives until nothing came for `settle` seconds. See `_load.run`."""
+        result: _load.Run = await self._ask("run", seconds=seconds, polling=polling, settle=settle, tick=tick)
         return result
+
+    async def delays(self) -> list[tuple[int, int]]:
+        """Of the last run, with timed sinks and stamped packets: [(µs, packets), …]."""
+        return [(delay, packets) for delay, packets in await self._ask("delays")]
 
     async def begin_count(self, *, polling: bool = False, settle: float = 0.2) -> None:
         """Counts what arrives until `end_count`, and then until nothing came for `settle` seconds."""
@@ -131,7 +147,7 @@ class Child:
     def hello(self) -> None:
         pass
 
-    def open_sinks(self, count: int) -> list[int]:
+    def open_sinks(self, count: int, timed: bool) -> list[int]:
         for sock in self._sinks:
             sock.close()
         self._epoll.close()
@@ -139,7 +155,7 @@ class Child:
         self._sinks = [udp_socket() for _ in range(count)]
         for sock in self._sinks:
             self._epoll.register(sock, select.EPOLLIN)
-        self._sink = _load.Sink(self._sinks, self._epoll.fileno())
+        self._sink = _load.Sink(self._sinks, self._epoll.fileno(), timed)
         return [sock.getsockname()[1] for sock in self._sinks]
 
     def open_source(self) -> int:
@@ -147,13 +163,21 @@ class Child:
         self._out = udp_socket()
         return int(self._out.getsockname()[1])
 
-    def load(self, steps: list[Any], period: int, rtp_period: int, destinations: list[list[Any]], gso: bool) -> None:
-        packets = [(at, ticks, b64decode(packet)) for at, ticks, packet in steps]
-        to = [(ip, port) for ip, port in destinations]
-        self._source = _load.Source(packets, period, rtp_period, [self._out], to, ssrc=SSRC, gso=gso)
+    def load(
+        self, steps: list[Any], period: int, rtp_period: int, destinations: list[list[Any]], gso: bool, stamped: bool
+    ) -> None:
+        packets: list[Any] = [(at, ticks, b64decode(packet), *to) for at, ticks, packet, *to in steps]
+        addresses = [(ip, port) for ip, port in destinations]
+        self._source = _load.Source(
+            packets, period, rtp_period, [self._out], addresses, ssrc=SSRC, gso=gso, stamped=stamped
+        )
 
-    def run(self, seconds: float, polling: bool, settle: float) -> _load.Run:
-        return _load.run(self._source, self._sink, seconds, settle, polling)
+    def run(self, seconds: float, polling: bool, settle: float, tick: float) -> _load.Run:
+        return _load.run(self._source, self._sink, seconds, settle, polling, tick)
+
+    def delays(self) -> list[tuple[int, int]]:
+        assert self._sink
+        return self._sink.delays()
 
     def begin_count(self, polling: bool, settle: float) -> None:
         self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, settle, polling))

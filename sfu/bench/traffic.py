@@ -32,6 +32,12 @@ class Cycle:
         """Packets per second."""
         return len(self.steps) * SECOND / self.period
 
+    def staggered(self, count: int) -> list[tuple[int, int, bytes, int]]:
+        """The steps for each of `count` destinations, which take turns in the time between two steps."""
+        gap = self.period // len(self.steps) // count
+        steps = [(at + to * gap, ticks, packet, to) for at, ticks, packet in self.steps for to in range(count)]
+        return sorted(steps, key=lambda step: step[0])
+
     def grown(self, octets: int) -> Cycle:
         """The same packets, each longer by `octets` (what encryption or rewritten extensions add)."""
         padding = bytes(max(octets, 0))

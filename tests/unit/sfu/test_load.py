@@ -6,8 +6,10 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -163,3 +165,48 @@ def test_wrong_arguments_are_named(udp: Udp, bad: object, named: str) -> None:
 def test_addresses() -> None:
     assert _load.address_bytes("127.0.0.1", 0x1234)[2:8] == bytes([0x12, 0x34, 127, 0, 0, 1])
     assert len(_load.address_bytes("::1", 1)) == 28
+
+
+def test_steps_for_one_destination_have_its_numbers(udp: Udp) -> None:
+    out, sinks = udp(), [udp() for _ in range(2)]
+    named = [(at, ticks, content, i % 2) for i, (at, ticks, content) in enumerate(steps(6))]
+    source = _load.Source(named, 6_000_000, 540, [out], [sink.getsockname() for sink in sinks])
+    assert send(source, 0.006)["packets"] == 6
+    received = [[HEADER.unpack_from(sink.recv(2048))[2:4] for _ in range(3)] for sink in sinks]
+    assert received == [[(0, 0), (1, 180), (2, 360)], [(0, 90), (1, 270), (2, 450)]]
+
+
+def test_stamps_tell_the_delay(udp: Udp) -> None:
+    """What waits in a relay for a while is counted at least that late."""
+    out, relay, sink = udp(), udp(), udp()
+    source = _load.Source(steps(20), 20_000_000, 1800, [out], [relay.getsockname()], stamped=True)
+    counter = _load.Sink([sink], timed=True)
+
+    def pass_on(wait: float) -> None:
+        for _ in range(20):
+            packet = relay.recv(2048)
+            time.sleep(wait)
+            out.sendto(packet, sink.getsockname())
+
+    for wait in (0, 0.003):
+        passing = threading.Thread(target=pass_on, args=(wait,))
+        passing.start()
+        run = _load.run(source, counter, 0.02, tick=0.001)
+        passing.join()
+        assert run["received"] and run["received"]["packets"] == 20
+        assert sum(packets for _, packets in counter.delays()) == 20
+        assert counter.delays()[0][0] >= wait * 1e6
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ([*steps(1), (10, 10, packet(), 0)], {}),
+        ([(0, 0, packet(), 1)], {}),
+        ([(0, 0, packet(), 0)], {"gso": True}),
+        ([(0, 0, packet(0))], {"stamped": True}),
+    ],
+)
+def test_steps_that_will_not_do(udp: Udp, given: list[Any], options: dict[str, bool]) -> None:
+    with pytest.raises(TypeError):
+        _load.Source(given, 1_000_000, 90, [udp()], [("127.0.0.1", 9)], **options)
