@@ -93,9 +93,13 @@ class Member:
         predicted = self.predicted
         busy, now = await self._seconds_at_work(), asyncio.get_running_loop().time()
         if self._busy is not None and now > self._busy[1]:
-            self.measured = max(0.0, 100 * (busy - self._busy[0]) / (now - self._busy[1]))
-            self.predicted = max(0.0, self.predicted - predicted)
+            self.measure(100 * (busy - self._busy[0]) / (now - self._busy[1]), predicted, watermark)
         self._busy = busy, now
+
+    def measure(self, load: float, predicted: float, watermark: float) -> None:
+        """A new sample, which has in it what had been `predicted` when it was taken."""
+        self.measured = max(0.0, load)
+        self.predicted = max(0.0, self.predicted - predicted)
         self.full = passed(self.full, self.measured, watermark)
 
     async def _seconds_at_work(self) -> float:

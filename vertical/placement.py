@@ -20,6 +20,10 @@ BAND: Final = 10.0
 """A mark that was passed counts as passed until the load has fallen this far below it."""
 
 
+NEW_ROOM: Final = 2 / 3
+"""Share of the watermark above which no new room begins on a core: the rest is for the rooms that it has to grow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A core, as a policy sees it."""
@@ -42,15 +46,19 @@ Policy = Callable[[Sequence[Candidate]], int]
 
 
 def fill_first(candidates: Sequence[Candidate], watermark: float = WATERMARK) -> int:
-    """Keep a room together, and rooms on few cores, until a core passes the watermark; then take the next.
+    """Keep a room together until its core passes the watermark, then take the next; new rooms on few cores.
 
-    Few cores in use mean few pipes, and leave others free for rooms that grow. When all cores are past the watermark
-    the least loaded one hurts least.
+    Few cores in use mean few pipes, and leave others free for rooms that grow. A room that begins on a core about to be
+    full would soon be cut in two, so it begins where there is still `NEW_ROOM`. When no core has any the least loaded
+    one hurts least.
     """
     below = [index for index, each in enumerate(candidates) if not each.full and each.load < watermark]
-    if below:
-        return max(below, key=lambda index: (candidates[index].has_room, candidates[index].load, -index))
-    return min(range(len(candidates)), key=lambda index: (candidates[index].load, not candidates[index].has_room))
+    home = [index for index in below if candidates[index].has_room]
+    calm = [index for index in below if candidates[index].load < watermark * NEW_ROOM]
+    if home or calm:
+        return max(home or calm, key=lambda index: (candidates[index].load, -index))
+    everyone = range(len(candidates))
+    return min(below or everyone, key=lambda index: (candidates[index].load, not candidates[index].has_room))
 
 
 def spread(candidates: Sequence[Candidate]) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from benchmarks.cores import rooms, storm
+from benchmarks.cores import idle, placement, rooms, storm
 from sfu.bench import report
 
-PARTS: dict[str, ModuleType] = {"rooms": rooms, "storm": storm}
+PARTS: dict[str, ModuleType] = {"rooms": rooms, "storm": storm, "idle": idle, "placement": placement}
 
 
 async def run(parts: Sequence[str], quick: bool) -> list[dict[str, Any]]:

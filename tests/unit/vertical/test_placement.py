@@ -25,7 +25,10 @@ def cores(*described):
         (["10", "5r", "20r"], 2),  # on the fuller of its cores
         (["59.9r", "0"], 0),
         (["60r", "0"], 1),  # at the watermark: the next core
-        (["60r", "0", "40"], 2),  # which is again the most loaded one
+        (["60r", "0", "30"], 2),  # which is again the most loaded one
+        (["60r", "0", "40"], 1),  # but not one where rooms would soon have to part
+        (["50", "39.9", "20"], 1),  # nor does a new one begin there
+        (["50", "45"], 1),  # all are so: the least loaded
         (["55fr", "10"], 1),  # it was past the mark a moment ago
         (["55f", "10r"], 1),
         (["60", "70"], 0),  # all are past it: the least loaded
