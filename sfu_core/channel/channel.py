@@ -195,12 +195,15 @@ class FrameChannel:
             if isinstance(frame, ReplyFrame):
                 self._on_reply(frame)
             elif isinstance(frame, NotificationFrame):
-                self._deliveries.put(frame)
+                self._on_notification(frame)
             elif isinstance(frame, LogFrame):
                 for listener in self._log_listeners:
                     listener(frame.text)
             else:
                 raise ProtocolError("a worker sends no requests")
+
+    def _on_notification(self, frame: NotificationFrame) -> None:
+        self._deliveries.put(frame)
 
     def _on_reply(self, frame: ReplyFrame) -> None:
         kind, future = self._pending.pop(frame.id, (None, None))

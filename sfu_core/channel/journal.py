@@ -29,7 +29,7 @@ _CREATES: dict[type[m.Request[Any]], str] = {
 }
 """Requests that create an object, and the field that holds its id. The handler id is the parent's."""
 
-_CLOSES: dict[type[m.Request[Any]], str] = {
+_CLOSES: dict[type[m.Request[None]], str] = {
     m.WorkerWebRtcServerClose: "web_rtc_server_id",
     m.WorkerCloseRouter: "router_id",
     m.RouterCloseTransport: "transport_id",
@@ -40,11 +40,35 @@ _CLOSES: dict[type[m.Request[Any]], str] = {
     m.TransportCloseDataConsumer: "data_consumer_id",
 }
 
+_UNDO: dict[str, type[m.Request[None]]] = {field: kind for kind, field in _CLOSES.items()}
+"""What ends an object, by the field that holds its id in either request."""
+
 _SOURCES: dict[type[m.Request[Any]], str] = {
     m.TransportConsume: "producer_id",
     m.TransportConsumeData: "data_producer_id",
 }
 """Requests whose object ends with another object that is not its parent."""
+
+
+def created_by(request: m.Request[Any]) -> str | None:
+    """The id of the object that a request asks for, or None."""
+    field = _CREATES.get(type(request))
+    return None if field is None else str(getattr(request, field))
+
+
+def closed_by(request: m.Request[Any]) -> str | None:
+    """The id of the object that a request ends, or None."""
+    field = _CLOSES.get(type(request))
+    return None if field is None else str(getattr(request, field))
+
+
+def undoing(request: m.Request[Any]) -> m.Request[None] | None:
+    """The request that ends what `request` creates, for the same handler; None if it creates nothing."""
+    field = _CREATES.get(type(request))
+    if field is None:
+        return None
+    kind = _UNDO[field]
+    return kind(**{_CLOSES[kind]: getattr(request, field)})
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -72,11 +96,10 @@ class Journal:
 
     def accepted(self, request: m.Request[Any], handler_id: str) -> None:
         """Takes note of an accepted request, if it creates or closes an object."""
-        kind = type(request)
-        if kind in _CREATES:
-            self._add(getattr(request, _CREATES[kind]), Entry(request, handler_id))
-        elif kind in _CLOSES:
-            self.forget(getattr(request, _CLOSES[kind]))
+        if (created := created_by(request)) is not None:
+            self._add(created, Entry(request, handler_id))
+        elif (closed := closed_by(request)) is not None:
+            self.forget(closed)
 
     def notified(self, notification: m.Notification, handler_id: str) -> None:
         """Takes note of a notification: some tell that an object has gone."""

@@ -48,7 +48,7 @@ class FrameServer:
         self._on_notification = on_notification
         self._codec: Codec = codec or MessagePackCodec()
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self.media_dropped = 0
         """Packets not sent because the peer reads too slowly."""
 
@@ -70,9 +70,10 @@ class FrameServer:
 
     async def stop(self) -> None:
         """Cancels handlers still at work and waits for them."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def receive(self, payloads: Iterable[bytes]) -> None:
         """Takes what the peer sent, without lengths; ProtocolError if no client would send that."""
@@ -86,6 +87,8 @@ class FrameServer:
                 raise ProtocolError("a client sends only requests and notifications")
 
     def _on_request(self, frame: RequestFrame) -> None:
+        if frame.id in self._tasks:
+            raise ProtocolError(f"request {frame.id} is still being answered")
         try:
             message = self._codec.read_request(frame)
         except ProtocolError as error:
@@ -97,9 +100,7 @@ class FrameServer:
             self._refuse(frame.id, error)
             return
         if isinstance(answer, Awaitable):
-            task = self._loop.create_task(self._answer_later(frame.id, answer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[frame.id] = self._loop.create_task(self._answer_later(frame.id, answer))
         else:
             self._answer(frame.id, answer)
 
@@ -110,6 +111,8 @@ class FrameServer:
             self._refuse(request_id, error)
         else:
             self._answer(request_id, body)
+        finally:
+            del self._tasks[request_id]
 
     def _answer(self, request_id: int, body: Answer) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import errors
 from ..channel import messages as m
+from ..channel.channel import Channel
 from ..channel.settings import WorkerSettings
 from ..channel.spawner import Spawner
 from ..version import VERSION
@@ -36,8 +37,10 @@ class Mediasoup:
     extras: ModuleType = extras
     worker_bin: str = sys.executable
 
-    def __init__(self, spawner: Spawner) -> None:
+    def __init__(self, spawner: Spawner, *, listen_worker_died: bool = True) -> None:
+        """`listen_worker_died`: whether workers emit `died`; not where another API on top of this one does."""
         self._spawner = spawner
+        self._listen_worker_died = listen_worker_died
         self.observer = Emitter()
 
     async def create_worker(
@@ -71,11 +74,15 @@ class Mediasoup:
             raise TypeError("rtc_max_port is below rtc_min_port")
         channel = await self._spawner.spawn(settings)
         try:
-            pid = (await channel.request(m.WorkerDump())).pid
+            return await self.adopt(channel, app_data)
         except BaseException:
             channel.close()
             raise
-        worker = Worker(channel, pid, app_data)
+
+    async def adopt(self, channel: Channel, app_data: Any = None) -> Worker:
+        """A worker that has been started already (not in mediasoup)."""
+        pid = (await channel.request(m.WorkerDump())).pid
+        worker = Worker(channel, pid, app_data, self._listen_worker_died)
         self.observer.emit("newworker", worker)
         return worker
 

@@ -30,9 +30,10 @@ class Worker(Entity):
     the end of its process.
     """
 
-    def __init__(self, channel: Channel, pid: int, app_data: Any = None) -> None:
+    def __init__(self, channel: Channel, pid: int, app_data: Any = None, listen_died: bool = True) -> None:
         super().__init__(channel, "", app_data)  # requests without an id are the worker's
         self._pid = pid
+        self._listen_died = listen_died
         self._died = False
         self._subprocess_closed = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -92,7 +93,7 @@ class Worker(Entity):
             self._died = reason is not None
             self._begin_end()
             self._end_children()
-            if reason is None:  # another owner closed the channel
+            if reason is None or not self._listen_died:  # another owner closed the channel, or tells of its end
                 self._finish_end()
             else:
                 _logger.error("worker process %d died: %s", self._pid, reason)

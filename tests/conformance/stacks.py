@@ -58,7 +58,16 @@ async def api_of(manager: Any) -> Any:
     return manager.mediasoup
 
 
-STACKS: dict[str, Stack] = {"core": core, "vertical": vertical, "horizontal": horizontal}
+@asynccontextmanager
+async def remote() -> AsyncIterator[Any]:
+    """A client of a server of this process, over loopback; core processes behind it."""
+    from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
+
+    async with RemoteMediasoupServer() as server, RemoteMediasoupClient(server.url) as client:
+        yield client.mediasoup
+
+
+STACKS: dict[str, Stack] = {"core": core, "vertical": vertical, "horizontal": horizontal, "remote": remote}
 """A test that passes on one of them must pass on all."""
 
 

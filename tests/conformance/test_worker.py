@@ -198,5 +198,5 @@ async def test_log_lines_come_through(mediasoup, own_worker):
         await eventually(lambda: lines)
     finally:
         mediasoup.set_log_event_listeners()
-    ((namespace, line),) = lines
+    ((namespace, line),) = set(lines)  # a server in this process logs them, too
     assert namespace == "mediasoup:WARN:Channel" and producer.id in line

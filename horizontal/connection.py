@@ -1,0 +1,317 @@
+"""The way to a server: one socket at a time, for all clients of this process that want the same; opened anew when cut.
+
+Belongs to the clients' event loop. Knows sockets, tries and times; what is said over them is the session's affair.
+"""
+
+import asyncio
+import random
+import ssl as tls
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, cast
+from weakref import WeakKeyDictionary
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, InvalidURI, NegotiationError
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from horizontal.channel import RemoteChannel, RemoteSession
+from horizontal.errors import AuthenticationError, SessionLostError
+from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Resume, Welcome, pack, read_welcome
+from horizontal.wire import CLOSE_TIMEOUT, QUIET, ClientSocket, Wire
+from sfu_core.channel.codec import ProtocolError
+from sfu_core.errors import SfuError, UnsupportedError
+from sfu_core.version import VERSION
+
+FIRST_TIMEOUT: Final = 10.0
+"""Seconds for the first try to reach a server."""
+
+TIMEOUT: Final = 2.0
+"""Seconds for a try after a cut: what is sent into a broken network is best forgotten."""
+
+DELAYS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between tries; the last one for ever."""
+
+_FINAL: Final = (AuthenticationError, UnsupportedError, ProtocolError)
+
+
+class TryLaterError(SfuError):
+    """The server is there, but does not take us now."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What clients must have in common to share a socket. A named session is never shared inside a process."""
+
+    url: str
+    token: str | None = field(repr=False)
+    ssl: tls.SSLContext | None
+    name: str | None
+    silence: float
+    timeout: float
+
+    @property
+    def shown(self) -> str:
+        """The URL, for messages: without user and password."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+class User(Protocol):
+    """A client, as the connection sees it."""
+
+    def websocket_opened(self) -> None: ...
+
+    def greeted(self, session: RemoteSession) -> None: ...
+
+    def cut(self, was_clean: bool) -> None: ...
+
+    def lost(self) -> None: ...
+
+    def failed(self, error: Exception, again: bool) -> None: ...
+
+    def given_up(self) -> None: ...
+
+    def worker_added(self, channel: RemoteChannel) -> None: ...
+
+    def told(self, method: str, arguments: list[Any]) -> None: ...
+
+
+_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, "dict[Endpoint, Connection]"] = WeakKeyDictionary()
+
+
+def checked_url(url: str) -> None:
+    """TypeError for what is no WebSocket URL."""
+    try:
+        parse_uri(url)
+    except InvalidURI as error:
+        raise TypeError(f"url: {error.msg}") from None
+
+
+class Connection:
+    """To one server, while anybody uses it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._users: list[User] = []
+        self._loop = asyncio.get_running_loop()
+        self._wire: Wire | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.session: RemoteSession | None = None
+        self.open = False
+        self._task = self._loop.create_task(self._run())
+
+    @classmethod
+    def to(cls, endpoint: Endpoint) -> "Connection":
+        """The one there is, or a new one."""
+        mine = _connections.setdefault(asyncio.get_running_loop(), {})
+        found = mine.get(endpoint) if endpoint.name is None else None
+        if found is None:
+            found = cls(endpoint)
+            if endpoint.name is None:
+                mine[endpoint] = found
+        return found
+
+    def join(self, user: User) -> None:
+        """From now on `user` hears what happens, and first what has happened already."""
+        self._users.append(user)
+        if self.open:
+            self._loop.call_soon(self._inform, user)
+
+    async def leave(self, user: User) -> None:
+        """The last to leave closes it."""
+        self._users.remove(user)
+        if not self._users:
+            self._forget()
+            await self._close()
+
+    def _inform(self, user: User) -> None:
+        if self.open and self.session is not None and user in self._users:
+            user.websocket_opened()
+            user.greeted(self.session)
+
+    def _forget(self) -> None:
+        """Who comes now gets a new one."""
+        mine = _connections.get(self._loop, {})
+        if mine.get(self._endpoint) is self:
+            del mine[self._endpoint]
+
+    async def _close(self) -> None:
+        wire = self._wire
+        if wire is not None:
+            if self.session is not None:
+                self.session.conversation.flush()
+            await wire.close(Close.DONE)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._lose(None)
+
+    # The life of it
+
+    async def _run(self) -> None:
+        tries = 0
+        while True:
+            try:
+                socket, welcome = await self._reach()
+            except Exception as error:
+                failure = _explained(error, self._endpoint)
+                self._failed(failure, again=tries > 0)
+                if isinstance(failure, _FINAL) and not isinstance(failure, TryLaterError):
+                    self._give_up(failure)
+                    return
+                await asyncio.sleep(DELAYS[min(tries, len(DELAYS) - 1)] * random.uniform(0.75, 1.25))
+                tries += 1
+                continue
+            tries = 0
+            if not await self._carry(socket, welcome):
+                return
+
+    async def _reach(self) -> tuple[ClientSocket, Welcome]:
+        """Opens a socket and exchanges greetings."""
+        async with asyncio.timeout(FIRST_TIMEOUT if self.session is None else TIMEOUT):
+            socket = await _open(self._endpoint)
+            try:
+                self._each(lambda user: user.websocket_opened())
+                await socket.send(pack(self._hello()))
+                return socket, read_welcome(await socket.recv())
+            except BaseException:
+                socket.transport.abort()
+                self._each(lambda user: user.cut(False))
+                raise
+
+    def _hello(self) -> Hello:
+        session = self.session
+        return Hello(
+            client=f"sfu-core {VERSION}",
+            silence=self._endpoint.silence,
+            name=self._endpoint.name,
+            resume=None if session is None else Resume(session.id, session.conversation.received),
+        )
+
+    async def _carry(self, socket: ClientSocket, welcome: Welcome) -> bool:
+        """Until the socket ends; whether there is to be another one."""
+        session = self._session_of(welcome)
+        wire = self._wire = Wire(socket, session.conversation, welcome.silence)
+        self.open = True
+        self._each(lambda user: user.greeted(session))
+        await wire.run(welcome.received if welcome.resumed else 0)
+        self.open, self._wire = False, None
+        error = wire.error if isinstance(wire.error, ProtocolError) else None
+        if wire.said(Close.PROTOCOL_ERROR) or wire.said(Close.NOT_TEXT) or wire.said(Close.TOO_BIG):
+            error = error or ProtocolError(wire.reason)
+        if error is not None or wire.ends_session or wire.said(Close.REPLACED):
+            self._lose(error or SessionLostError(wire.reason))
+        else:
+            self._timer = self._loop.call_later(session.grace, self._lose, _too_long(session.grace))
+        self._each(lambda user: user.cut(wire.was_clean))
+        if wire.said(Close.SESSION_ENDED) or wire.said(Close.REPLACED):
+            self._failed(SessionLostError(wire.reason))
+        if error is not None:
+            self._failed(error)
+        if error is not None or wire.said(Close.REPLACED):
+            self._give_up(error or SessionLostError(wire.reason))
+            return False
+        return True
+
+    def _session_of(self, welcome: Welcome) -> RemoteSession:
+        """The one we had, if it goes on; else a new one."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        former = self.session
+        if former is not None and welcome.resumed:
+            return former
+        if former is not None:
+            restarted = welcome.instance != former.instance
+            self._lose(SessionLostError("the server was restarted" if restarted else "the server has given us up"))
+        self.session = RemoteSession(welcome, self._added, self._told, self._endpoint.timeout)
+        return self.session
+
+    def _lose(self, reason: Exception | None) -> None:
+        """What belonged to us at the server is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        session, self.session = self.session, None
+        if session is not None:
+            session.lose(reason)
+            self._each(lambda user: user.lost())
+
+    def _failed(self, error: Exception, again: bool = False) -> None:
+        self._each(lambda user: user.failed(error, again))
+
+    def _give_up(self, reason: Exception) -> None:
+        self._forget()
+        self._lose(reason)
+        self._each(lambda user: user.given_up())
+
+    def _added(self, channel: RemoteChannel) -> None:
+        self._each(lambda user: user.worker_added(channel))
+
+    def _told(self, method: str, arguments: list[Any]) -> None:
+        self._each(lambda user: user.told(method, arguments))
+
+    def _each(self, tell: Callable[[User], None]) -> None:
+        for user in list(self._users):
+            tell(user)
+
+
+async def _open(endpoint: Endpoint) -> ClientSocket:
+    headers = {} if endpoint.token is None else {"Authorization": f"Bearer {endpoint.token}"}
+    options: dict[str, Any] = {} if endpoint.ssl is None else {"ssl": endpoint.ssl}
+    socket = await connect(
+        endpoint.url,
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        compression=None,
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=None,
+        ping_interval=None,
+        close_timeout=CLOSE_TIMEOUT,
+        max_size=MAX_MESSAGE,
+        logger=QUIET,
+        create_connection=ClientSocket,
+        **options,
+    )
+    if socket.subprotocol != SUBPROTOCOL:
+        socket.transport.abort()
+        raise UnsupportedError(f"the server does not speak {SUBPROTOCOL}")
+    return cast(ClientSocket, socket)
+
+
+def _too_long(grace: float) -> SessionLostError:
+    return SessionLostError(f"the server was out of reach for {grace:g} s")
+
+
+def _explained(error: Exception, endpoint: Endpoint) -> Exception:
+    """What applications are told of a try that failed."""
+    where = endpoint.shown
+    if isinstance(error, SfuError):
+        return error
+    if isinstance(error, InvalidStatus):
+        return _refused(error, where)
+    if isinstance(error, NegotiationError):
+        return UnsupportedError(f"{where} does not speak {SUBPROTOCOL}: {error}")
+    if any(isinstance(each, tls.SSLError) and not isinstance(each, tls.SSLEOFError) for each in _causes(error)):
+        return AuthenticationError(f"{where}: {error}")
+    text = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    failure = SfuError(f"cannot connect to {where}: {text}")
+    failure.__cause__ = error
+    return failure
+
+
+def _refused(error: InvalidStatus, where: str) -> Exception:
+    status = error.response.status_code
+    text = (error.response.body or b"").decode(errors="replace").strip()[:200]
+    told = f"{where} answered {status}" + (f": {text}" if text else "")
+    if status in (401, 403):
+        return AuthenticationError(told)
+    return UnsupportedError(told) if status in (400, 426) else TryLaterError(told)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    each: BaseException | None = error
+    while each is not None:
+        yield each
+        each = each.__cause__ or each.__context__

@@ -1,0 +1,136 @@
+"""One WebSocket: moves the messages of a conversation, notices silence.
+
+Belongs to the event loop of the client or server. The same for both sides once the handshake is done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.connection import Connection, broadcast
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from horizontal.conversation import Conversation
+from horizontal.protocol import BEATS, ENDS_SESSION, Close
+from sfu_core.channel.codec import ProtocolError
+from sfu_core.errors import SfuError
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for the closing handshake."""
+
+QUIET: Final = logging.getLogger("sfu.websocket")
+"""For the library, which would log headers (they hold tokens) and a line for everybody who knocks."""
+QUIET.setLevel(logging.CRITICAL)
+
+
+class SilenceError(SfuError):
+    """The other side has said nothing for too long."""
+
+
+class _Hearing(Connection):
+    """Remembers that something has come in, if only a part of a message."""
+
+    heard = True
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        super().data_received(data)
+
+
+class ClientSocket(_Hearing, ClientConnection):
+    """The library's connection, at the client."""
+
+
+class ServerSocket(_Hearing, ServerConnection):
+    """The library's connection, at the server."""
+
+
+class Wire:
+    """Carries a conversation until either side closes it or falls silent."""
+
+    def __init__(self, websocket: ClientSocket | ServerSocket, conversation: Conversation, silence: float) -> None:
+        """`silence`: seconds without a byte after which the other side is given up."""
+        self._websocket = websocket
+        self._conversation = conversation
+        self._beat = silence / BEATS
+        self._loop = asyncio.get_running_loop()
+        self._silent = 0
+        self._holding = False
+        self._codes: set[int] = set()
+        self.error: Exception | None = None
+        """Why this side has closed it, if it has."""
+        self.reason = ""
+        """Why it was closed, in words."""
+        self.was_clean = False
+        """Whether both sides have said goodbye."""
+
+    async def run(self, arrived: int, hold: Callable[[], Awaitable[None] | None] = lambda: None) -> None:
+        """Goes on with the conversation, whose other side has got everything up to `arrived`; returns at the end.
+
+        `hold` is asked after each message for what to wait for before the next one is read.
+        """
+        self._timer = self._loop.call_later(self._beat, self._tick)
+        try:
+            self._conversation.attach(self._send, self._unsent, arrived)
+            while True:
+                self._conversation.receive(await self._websocket.recv())
+                if (waiting := hold()) is not None:
+                    self._holding = True
+                    await waiting
+                    self._holding = False
+        except ConnectionClosed as closed:
+            frames = [frame for frame in (closed.rcvd, closed.sent) if frame is not None]
+            self._codes |= {frame.code for frame in frames}
+            self.was_clean = len(frames) == 2
+            self.reason = next((frame.reason for frame in frames if frame.reason), "")
+        except ProtocolError as error:
+            self.abandon()
+            self.error = error
+            await self.close(Close.PROTOCOL_ERROR, str(error))
+        finally:
+            self._timer.cancel()
+            self.abandon()
+            self.reason = str(self.error or self.reason or "the connection was lost")
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether the way it was closed means that nobody will go on."""
+        return not self._codes.isdisjoint(ENDS_SESSION)
+
+    def said(self, code: int) -> bool:
+        """Whether it was closed with that code, by either side."""
+        return code in self._codes
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Says goodbye; gives up after a moment if the other side does not answer."""
+        self._codes.add(code)
+        await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Closes without another word."""
+        self.error = self.error or error
+        self.abandon()
+        self._websocket.transport.abort()
+
+    def abandon(self) -> None:
+        """The conversation is not ours any more, unless another wire has taken it over already."""
+        self._conversation.detach(self._send)
+
+    def _send(self, message: bytes) -> None:
+        broadcast((self._websocket,), message)
+
+    def _unsent(self) -> int:
+        return self._websocket.transport.get_write_buffer_size()
+
+    def _tick(self) -> None:
+        """Counts beats, not seconds: a loop that was held up itself has not listened meanwhile."""
+        self._timer = self._loop.call_later(self._beat, self._tick)
+        self._silent = 0 if self._websocket.heard or self._holding else self._silent + 1
+        self._websocket.heard = False
+        if self._silent >= BEATS:
+            self.abort(SilenceError("the other side has fallen silent"))
+        else:
+            self._conversation.beat()
