@@ -6,7 +6,7 @@ The fields are those that managers of this family exchange: camelCase, times and
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +21,15 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class StatsReader:
     """Reads all figures; cpu percentages are since the previous reading."""
 
-    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
-        """`pids()`: the worker processes of the moment. Those that do not exist (any more) are left out."""
-        self._pids = pids
+    def __init__(self) -> None:
         self._before: dict[int, tuple[float, float]] = {}  # pid: cpu seconds, clock
 
-    def read(self, full_memory_usage: bool = False) -> dict[str, Any]:
-        """`full_memory_usage`: more than the resident size of this process."""
-        usages = {pid: usage for pid in self._pids() if (usage := self._pid_usage(pid)) is not None}
+    def read(self, pids: Iterable[int], full_memory_usage: bool = False) -> dict[str, Any]:
+        """`pids`: the worker processes of the moment; those that do not exist (any more) are left out.
+
+        `full_memory_usage`: more than the resident size of this process.
+        """
+        usages = {pid: usage for pid in pids if (usage := self._pid_usage(pid)) is not None}
         self._before = {pid: before for pid, before in self._before.items() if pid in usages}
         return {"os": host(), "pidusages": usages or None, "process": this_process(full_memory_usage)}
 
@@ -61,12 +62,12 @@ class GetStats:
     def __init__(self, mediasoup: Any) -> None:
         self._observer = mediasoup.observer
         self._pids: set[int] = set()
-        self._reader = StatsReader(lambda: sorted(self._pids))
+        self._reader = StatsReader()
         self._observer.on("newworker", self._add)
 
     async def get_stats(self, full_memory_usage: bool = False) -> dict[str, Any]:
         """See `StatsReader.read`."""
-        return self._reader.read(full_memory_usage)
+        return self._reader.read(sorted(self._pids), full_memory_usage)
 
     def close(self) -> None:
         """Follow workers no more, and forget those there are. May be repeated."""

@@ -94,7 +94,7 @@ class Cluster:
         watermark: float = WATERMARK,
         node_watermark: float = NODE_WATERMARK,
         policy: Policy | None = None,
-        make_link: MakeLink = best_link,
+        make_link: MakeLink | None = None,
         on_core_died: Callable[[int, Exception], None] = lambda pid, reason: None,
         on_error: Callable[[Exception], None] = lambda error: None,
         on_crowded: Callable[[float], None] = lambda load: None,
@@ -109,7 +109,7 @@ class Cluster:
         self._watermark = watermark
         self._node_watermark = node_watermark
         self._policy = policy
-        self._make_link = make_link
+        self._make_link = make_link or best_link
         self._on_core_died = on_core_died
         self._on_error = on_error
         self._on_crowded = on_crowded
@@ -118,6 +118,9 @@ class Cluster:
         self._switches: set[Switch] = set()
         self._crowded = False
         self._closed = False
+
+    host_pid = None
+    """It needs no process of its own."""
 
     @property
     def members(self) -> list[Member]:
@@ -129,8 +132,12 @@ class Cluster:
         """All logical workers that are not closed."""
         return [switch for switch in self._switches if not switch.closed]
 
-    async def spawn(self, settings: WorkerSettings) -> Channel:
-        """A logical worker (see `sfu_core.channel.spawner.Spawner`)."""
+    async def cores(self) -> list[m.CoreInfo]:
+        """All cores there are, and what they carry."""
+        return [self._describe(member) for member in self.members]
+
+    async def spawn(self, settings: WorkerSettings, pid: int | None = None) -> Switch:
+        """A logical worker (see `sfu_core.channel.spawner.Spawner`); without `pid` it gets one that no process has."""
         settings = with_defaults(settings, self._settings)
         while True:
             if self._closed:
@@ -138,7 +145,7 @@ class Cluster:
             pool = await self._pool(_key_of(settings), settings)
             if not (pool.closed or self._closed):
                 break
-        switch = Switch(pool, self._make_link)
+        switch = Switch(pool, self._make_link, pid)
         self._switches.add(switch)
         switch.on_end(lambda _: self._switches.discard(switch))
         if (settings.log_level, settings.log_tags) != (_DEFAULTS.log_level, _DEFAULTS.log_tags):
@@ -201,6 +208,18 @@ class Cluster:
         )
         await pool.start()
         return pool
+
+    def _describe(self, member: Member) -> m.CoreInfo:
+        users = [switch for switch in self.switches if member in switch.members]
+        return m.CoreInfo(
+            index=member.index,
+            pid=member.pid,
+            load=member.load,
+            transports=member.transports,
+            pipes=sum(switch.piped_to(member) for switch in users),
+            links=sum(switch.pipes.links_of(member) for switch in users),
+            workers=[switch.pid for switch in users],
+        )
 
     def _running(self) -> list[Pool]:
         return [task.result() for task in self._pools.values() if task.done() and not _is_over(task)]

@@ -1,7 +1,7 @@
 """MediasoupVertical: all cores as one worker, behind mediasoup's API.
 
-Belongs to the application's event loop, where the switch runs, too. The cores are processes of their own, or the
-workers of another manager.
+Belongs to the application's event loop. The cores are processes of their own, and the switch is in a host process
+beside them (`vertical.hosted`); or they are the workers of another manager, and the switch runs here.
 """
 
 import asyncio
@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from sfu_core.channel import messages as m
 from sfu_core.channel.settings import LOG_LEVELS, WorkerSettings
 from sfu_core.cores import usable_cpus
 from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.types import LogLevel
 from sfu_core.stats import StatsReader
-from vertical.cluster import BaseWorkers, Cluster, OwnCores, Source
+from vertical.cluster import BaseWorkers, Cluster
+from vertical.hosted import HostedCluster
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
-from vertical.rings import best_link
 
 GetStats = Callable[[], Awaitable[Any]]
 
@@ -46,14 +47,16 @@ class MediasoupVertical(Emitter):
         dtls_certificate_file: str | None = None,
         dtls_private_key_file: str | None = None,
         placement: Policy | None = None,
-        make_link: MakeLink = best_link,
+        make_link: MakeLink | None = None,
         app_data: Any = None,
     ) -> None:
         """Over processes of its own, over the workers of `manager`, or over those of `mediasoup` with its `get_stats`.
 
         One core for each processor this process may use, at most `max_workers`. Watermarks in percent: of a core, above
         which it gets nothing new, and of the host. Ports, logs and certificate are for workers whose creator leaves
-        mediasoup's defaults. `placement` and `make_link` replace how transports are placed and members joined.
+        mediasoup's defaults. `placement` and `make_link` replace how transports are placed and members joined. Over
+        own processes they run in the host process: each is pickled when the manager is made (by dill, so it may be a
+        lambda, or from the main module), and shares nothing with the application; TypeError if it cannot be.
         """
         super().__init__()
         _check(max_workers, watermark_worker, watermark_node, log_level)
@@ -61,11 +64,8 @@ class MediasoupVertical(Emitter):
         self._base = _base_of(manager, mediasoup, get_stats)
         self._destroyed = False
         cpus = usable_cpus()[:max_workers]
-        source: Source = OwnCores(cpus) if self._base is None else BaseWorkers(lambda: self._base.mediasoup)
-        self._cluster = Cluster(
-            source,
-            len(cpus) if self._base is None or max_workers is None else max_workers,
-            settings=WorkerSettings(
+        options: dict[str, Any] = {
+            "settings": WorkerSettings(
                 log_level=log_level,
                 log_tags=tuple(log_tags),
                 rtc_min_port=rtc_min_port,
@@ -73,16 +73,22 @@ class MediasoupVertical(Emitter):
                 dtls_certificate_file=dtls_certificate_file,
                 dtls_private_key_file=dtls_private_key_file,
             ),
-            watermark=watermark_worker,
-            node_watermark=watermark_node,
-            policy=placement,
-            make_link=make_link,
-            on_core_died=lambda pid, reason: self._tell("coredied", pid, reason),
-            on_error=lambda error: self._tell("error", error),
-            on_crowded=lambda load: self._tell("nodewatermark", load),
-        )
+            "watermark": watermark_worker,
+            "node_watermark": watermark_node,
+            "policy": placement,
+            "make_link": make_link,
+            "on_core_died": lambda pid, reason: self._tell("coredied", pid, reason),
+            "on_error": lambda error: self._tell("error", error),
+            "on_crowded": lambda load: self._tell("nodewatermark", load),
+        }
+        self._cluster: Cluster | HostedCluster
+        if self._base is None:
+            self._cluster = HostedCluster(cpus, **options)
+        else:
+            source = BaseWorkers(lambda: self._base.mediasoup)
+            self._cluster = Cluster(source, max_workers or len(cpus), **options)
         self._mediasoup = Mediasoup(self._cluster)
-        self._stats = StatsReader(lambda: [member.pid for member in self._cluster.members])
+        self._stats = StatsReader()
         self._listen_to_base()
 
     # What applications use
@@ -94,10 +100,14 @@ class MediasoupVertical(Emitter):
             return None
         return self._mediasoup
 
+    async def cores(self) -> list[m.CoreInfo]:
+        """The cores there are: process, load, transports, pipes, and which workers use them."""
+        return await self._cluster.cores()
+
     @property
-    def cluster(self) -> Cluster:
-        """Its cores and logical workers, for looking at."""
-        return self._cluster
+    def host_pid(self) -> int | None:
+        """The pid of the host process; None while there is none, and over another manager."""
+        return self._cluster.host_pid
 
     @property
     def destroyed(self) -> bool:
@@ -105,8 +115,11 @@ class MediasoupVertical(Emitter):
         return self._destroyed
 
     async def get_stats(self) -> Any:
-        """Of the host, of this process, and of the processes of its cores; those of the base, if there is one."""
-        return await self._base.get_stats() if self._base is not None else self._stats.read()
+        """Of the host, of this process, and of the host process and its cores; those of the base, if there is one."""
+        if self._base is not None:
+            return await self._base.get_stats()
+        cores = await self.cores()
+        return self._stats.read([pid for pid in (self.host_pid, *(core.pid for core in cores)) if pid is not None])
 
     def destroy(self) -> None:
         """End all workers and all cores; a base manager stays. May be repeated."""

@@ -38,6 +38,10 @@ class News:
         """See `Channel.unsubscribe`."""
         self._deliveries.unsubscribe(id)
 
+    def relay(self, listener: Callable[[m.Notification, str], None]) -> None:
+        """All news go to one listener, with the object's id."""
+        self._deliveries.fallback = lambda frame: listener(frame.body, frame.handler_id)
+
     def tell(self, id: str, notification: m.Notification) -> None:
         """Deliver to the application, late enough for its listener to exist."""
         if id in self._held:

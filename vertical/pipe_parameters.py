@@ -7,18 +7,20 @@ codec facts from the producer, header extensions from the table that is the same
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import msgspec
 
 from sfu_core.channel import messages as m
-from sfu_core.mediasoup.capabilities import EXTENSION_IDS, get_supported_rtp_capabilities
 
 _Uri = m.RtpHeaderExtensionUri
 
-_NOT_PIPED: Final = frozenset({_Uri.MID, _Uri.ABS_SEND_TIME, _Uri.TRANSPORT_WIDE_CC_DRAFT01})
-"""What belongs to one hop only."""
+_EVERY: Final = (_Uri.ABS_CAPTURE_TIME, _Uri.PLAYOUT_DELAY, _Uri.MEDIASOUP_PACKET_ID)
+_PIPED: Final = {
+    m.MediaKind.AUDIO: (_Uri.SSRC_AUDIO_LEVEL, *_EVERY),
+    m.MediaKind.VIDEO: (_Uri.DEPENDENCY_DESCRIPTOR, _Uri.VIDEO_ORIENTATION, _Uri.TIME_OFFSET, *_EVERY),
+}
+"""What routers let through and does not belong to one hop only, by id (which is number + 1)."""
 
 _PLI, _FIR = m.RtcpFeedback(type="nack", parameter="pli"), m.RtcpFeedback(type="ccm", parameter="fir")
 _NACK = m.RtcpFeedback(type="nack", parameter="")
@@ -117,21 +119,8 @@ def _consumable(request: m.TransportProduce) -> list[m.RtpEncodingParameters]:
 
 def _extensions(request: m.TransportProduce) -> list[m.RtpHeaderExtensionParameters]:
     sent = {extension.uri for extension in request.rtp_parameters.header_extensions}
-    uris = [uri for uri in _piped(request.kind) if uri is not _Uri.ABS_CAPTURE_TIME or uri in sent]
+    uris = [uri for uri in _PIPED[request.kind] if uri is not _Uri.ABS_CAPTURE_TIME or uri in sent]
     return [m.RtpHeaderExtensionParameters(uri=uri, id=uri + 1) for uri in uris]
-
-
-@cache
-def _piped(kind: m.MediaKind) -> tuple[_Uri, ...]:
-    """What routers let through for this kind, and the dependency descriptor, by id (which is number + 1)."""
-    supported = get_supported_rtp_capabilities()["headerExtensions"]
-    through = {
-        _Uri(EXTENSION_IDS[extension["uri"]] - 1)
-        for extension in supported
-        if extension["kind"] == kind.name.lower() and extension["direction"] in ("sendrecv", "sendonly")
-    }
-    descriptor = {_Uri.DEPENDENCY_DESCRIPTOR} if kind is m.MediaKind.VIDEO else set()
-    return tuple(sorted((through - _NOT_PIPED) | descriptor))
 
 
 def _is_rtx(codec: m.RtpCodecParameters) -> bool:

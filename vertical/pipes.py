@@ -65,6 +65,10 @@ class Pipes:
         """Pairs of members that are joined for some router."""
         return sum(map(len, self._links.values()))
 
+    def links_of(self, member: Member) -> int:
+        """Those that end at it."""
+        return sum(member in ends for links in self._links.values() for ends in links)
+
     async def connect(self, producer: Producer, far: Member, consumer_id: str) -> None:
         """Returns when the producer is on `far`, paused or not as at home. It stays until `release`.
 

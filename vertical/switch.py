@@ -22,6 +22,7 @@ from vertical.members import Member, Pool
 from vertical.operations import Operations
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
+from vertical.tree import Producer
 
 R = TypeVar("R")
 Route: TypeAlias = Callable[[Operations, Any, str], Awaitable[Any]]
@@ -30,6 +31,13 @@ FIRST_PID: Final = 2**22 + 1
 """Above the largest pid that Linux gives: a logical worker's pid is never that of a process."""
 
 _pids = count(FIRST_PID)
+
+
+def next_pid() -> int:
+    """For a logical worker that has no process to itself; never given twice in an application."""
+    return next(_pids)
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,8 +100,9 @@ UNSUPPORTED: Final[dict[type[m.Request[Any]], str]] = {
 class Switch:
     """See `sfu_core.channel.channel.Channel`."""
 
-    def __init__(self, pool: Pool, make_link: MakeLink = best_link) -> None:
+    def __init__(self, pool: Pool, make_link: MakeLink = best_link, pid: int | None = None) -> None:
         """Over the members of `pool`, which it joins until it is closed."""
+        self.pid = next_pid() if pid is None else pid
         self._loop = asyncio.get_running_loop()
         self._pool = pool
         self._place = _place_of(pool.members)
@@ -102,7 +111,7 @@ class Switch:
         self._log_listeners: list[LogListener] = []
         self._end: asyncio.Future[Exception | None] = self._loop.create_future()
         self._closed = False
-        self._operations = Operations(pool, next(_pids), self._start, make_link)
+        self._operations = Operations(pool, self.pid, self._start, make_link)
         self.pipes = self._operations.pipes
         pool.join(self)
 
@@ -118,6 +127,10 @@ class Switch:
     def members(self) -> list[Member]:
         """The cores it runs on now."""
         return self._pool.members
+
+    def piped_to(self, member: Member) -> int:
+        """How many producers of other cores are piped there."""
+        return sum(member in producer.piped for producer in self._operations.tree.all(Producer))
 
     async def request(self, message: m.Request[R], handler_id: str = "") -> R:
         return cast(R, await self._ask(message, handler_id))
@@ -138,6 +151,10 @@ class Switch:
 
     def unsubscribe(self, target_id: str) -> None:
         self._operations.news.unsubscribe(target_id)
+
+    def relay(self, listener: Callable[[m.Notification, str], None]) -> None:
+        """All news go to one listener, with the object's id, instead of those who subscribe."""
+        self._operations.news.relay(listener)
 
     def on_log(self, listener: LogListener) -> None:
         self._log_listeners.append(listener)

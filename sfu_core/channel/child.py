@@ -1,13 +1,12 @@
-"""First code of a core process: settles signals and the channel's descriptor, then hands over to the worker.
+"""First code of a process of ours: settles signals and the channel's descriptor, then hands over to its target.
 
-Runs in the child's main thread. Knows the worker only by name, so that the parent need not import it.
+Runs in the child's main thread. Knows the target only by name, so that the parent need not import it.
 """
 
 import os
 import signal
 from importlib import import_module
-
-from sfu_core.channel.settings import WorkerSettings
+from typing import Any
 
 WRONG_SETTINGS = 42
 """Exit code of a worker that refuses its settings."""
@@ -22,7 +21,7 @@ _IGNORED = (
 )
 
 
-def enter(target: str, sock_fd: int, settings: WorkerSettings) -> None:
+def enter(target: str, sock_fd: int, settings: Any) -> None:
     """Calls `target` ("module:function") with the channel's descriptor and the settings."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)

@@ -29,6 +29,8 @@ class Deliveries:
         self._listeners: dict[str, FrameListener] = {}
         self._waiting: deque[tuple[int, NotificationFrame]] = deque()
         self._turn = 0
+        self.fallback: FrameListener | None = None
+        """Hears what concerns objects that have no listener of their own."""
 
     def subscribe(self, target_id: str, listener: FrameListener) -> None:
         if target_id in self._listeners:
@@ -58,7 +60,7 @@ class Deliveries:
             self._loop.call_soon(self._advance)
 
     def _deliver(self, frame: NotificationFrame) -> None:
-        listener = self._listeners.get(frame.handler_id)
+        listener = self._listeners.get(frame.handler_id, self.fallback)
         if listener is None:
             return
         try:

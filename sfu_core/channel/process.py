@@ -1,7 +1,7 @@
-"""Starts core processes and watches over them.
+"""Starts processes of ours (cores, and the host process of a vertical) and watches over them.
 
 Belongs to the event loop of the application (or of a host process). The child is a fresh interpreter that imports
-the worker module and never the application's main module, so nothing is asked of how the application was started.
+its target's module and never the application's main module, so nothing is asked of how the application was started.
 """
 
 import asyncio
@@ -9,17 +9,17 @@ import io
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import msgspec
 from multiprocess import context, popen_spawn_posix, reduction, spawn, util
 
 from sfu_core.channel.channel import StreamChannel
 from sfu_core.channel.child import WRONG_SETTINGS, enter
 from sfu_core.channel.messages import Notification
 from sfu_core.channel.place import Place, local_place
-from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError
 
 START_TIMEOUT: Final = 30.0
@@ -67,7 +67,7 @@ class _Popen(popen_spawn_posix.Popen):  # type: ignore[misc]
         self.finalizer = util.Finalize(self, util.close_fds, [parent_end])
         try:
             command = spawn.get_command_line(pipe_handle=child_end)
-            self._fds += [child_end, process.channel_fd]
+            self._fds += [child_end, process.channel_fd, *process.passed]
             self.pid = util.spawnv_passfds(spawn.get_executable(), command, self._fds)
         finally:
             os.close(child_end)
@@ -102,9 +102,10 @@ class _Popen(popen_spawn_posix.Popen):  # type: ignore[misc]
 class _CoreProcess(context.SpawnProcess):  # type: ignore[misc]
     """A daemon: when the application ends without closing it, it is told to end (SIGTERM)."""
 
-    def __init__(self, target: str, channel_fd: int, settings: WorkerSettings) -> None:
+    def __init__(self, target: str, channel_fd: int, settings: msgspec.Struct, passed: Sequence[int]) -> None:
         super().__init__(target=enter, args=(target, channel_fd, settings), name="sfu-core", daemon=True)
         self.channel_fd = channel_fd
+        self.passed = passed
 
     @staticmethod
     def _Popen(process: "_CoreProcess") -> _Popen:
@@ -124,8 +125,9 @@ def _sigint_held() -> Iterator[None]:
 class ProcessChannel(StreamChannel):
     """A channel to a core process of its own; it ends when that process has been reaped."""
 
-    def __init__(self, process: _CoreProcess, place: Place) -> None:
+    def __init__(self, process: _CoreProcess, place: Place, close_timeout: float = CLOSE_TIMEOUT) -> None:
         super().__init__(place)
+        self._close_timeout = close_timeout
         self.pid: int = process.pid
         self._process = process
         self._asked = False
@@ -171,7 +173,7 @@ class ProcessChannel(StreamChannel):
         self._lost = True
         self._shut("the worker was closed" if self._asked else f"the worker is gone: {reason}")
         if not self._exited:
-            self._set_timer(CLOSE_TIMEOUT, self._process.kill)
+            self._set_timer(self._close_timeout, self._process.kill)
         self._conclude()
 
     def _on_exit(self) -> None:
@@ -209,22 +211,25 @@ class ProcessSpawner:
         announced_addresses: tuple[str, ...] = (),
         target: str = WORKER,
         start_timeout: float = START_TIMEOUT,
+        close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
         """`target`: "module:function" that the child calls with the channel's descriptor and the settings."""
         self._place = local_place(announced_addresses)
         self._target = target
         self._start_timeout = start_timeout
+        self._close_timeout = close_timeout
 
-    async def spawn(self, settings: WorkerSettings) -> ProcessChannel:
+    async def spawn(self, settings: msgspec.Struct, passed: Sequence[int] = ()) -> ProcessChannel:
+        """`settings` are what the target takes; the child inherits the descriptors `passed`, under their numbers."""
         ours, theirs = socket.socketpair()
         try:
             with theirs, _sigint_held():
-                process = _CoreProcess(self._target, theirs.fileno(), settings)
+                process = _CoreProcess(self._target, theirs.fileno(), settings, passed)
                 process.start()
         except BaseException:
             ours.close()
             raise
-        channel = ProcessChannel(process, self._place)
+        channel = ProcessChannel(process, self._place, self._close_timeout)
         try:
             await channel.open(ours)
             await channel.running(self._start_timeout)

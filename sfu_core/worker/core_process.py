@@ -7,12 +7,12 @@ import asyncio
 import os
 import signal
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sfu_core.channel.body import close_on_signals, ignore_signals, watching_peer
 from sfu_core.channel.messages import Notification, WorkerClose, WorkerRunning
 from sfu_core.channel.server import ChannelServer
 from sfu_core.channel.settings import WorkerSettings
@@ -91,14 +91,14 @@ async def serve(
     worker = Worker(context)
     executor = Executor(worker)
     server = ChannelServer(executor.request, on_notification)
-    _close_on_signals(loop, server.close)
+    close_on_signals(loop, server.close)
     events = EventReader(engine, context)
     server.notify(WorkerRunning(), str(os.getpid()))
     try:
-        with _watching_peer(loop, sock, lambda: server.abort(ConnectionResetError("the application has ended"))):
+        with watching_peer(loop, sock, lambda: server.abort(ConnectionResetError("the application has ended"))):
             await server.serve(sock)
     finally:
-        _ignore_signals(loop)
+        ignore_signals(loop)
         events.close()
         with suppress(BufferError):  # likewise; the process ends anyway
             worker.close()
@@ -129,41 +129,3 @@ class EventReader:
                 self._context.logs.error(f"event {event[0]!r}: {type(error).__name__}: {error}")
         if len(events) == EVENTS_PER_TURN:
             self._context.loop.call_soon(self._read)
-
-
-def _close_on_signals(loop: asyncio.AbstractEventLoop, close: Callable[[], None]) -> None:
-    """SIGTERM and, unless whoever started us chose to ignore it, SIGINT."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, close)
-
-
-def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
-    """From here on it ends by itself, and a signal would find the loop half closed."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if loop.remove_signal_handler(number):
-            signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def _watching_peer(loop: asyncio.AbstractEventLoop, sock: socket.socket, on_end: Callable[[], None]) -> Iterator[None]:
-    """Call `on_end` when the process that made the channel has ended. The channel itself does not end with it if a
-    child that it forked is still there, since that one has its descriptors too."""
-    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        loop.call_soon(on_end)
-        yield
-        return
-    except OSError:  # a process that we cannot see: then the end of the channel must do
-        yield
-        return
-    loop.add_reader(pidfd, on_end)
-    try:
-        yield
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -4,7 +4,6 @@ Runs in its main thread, which becomes the control thread; `sfu_core.channel.chi
 """
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sfu_core._engine import Engine
+from sfu_core.channel.body import calm_collector
 from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.worker.core_process import MediaThread, serve
@@ -59,9 +59,7 @@ def _prepare(settings: EngineSettings) -> Engine:
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})  # the media thread inherits it
     engine = Engine(**settings.engine_arguments())
-    gc.collect()
-    gc.freeze()  # what is here now stays: no collection looks at it again
-    gc.set_threshold(50_000, 20, 50)
+    calm_collector()
     return engine
 
 

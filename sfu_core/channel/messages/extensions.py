@@ -1,7 +1,8 @@
 """What mediasoup has no words for: numbers from 200 on, sent only where a place announces them."""
 
-from sfu_core.channel.messages.base import U32, U64, Notification, Request, Table
+from sfu_core.channel.messages.base import F64, U32, U64, Notification, Request, Table
 from sfu_core.channel.messages.registry import extend
+from sfu_core.channel.settings import WorkerSettings
 
 
 class Counters(Table):
@@ -93,3 +94,97 @@ class TransportCoreGone(Notification):
 
     EVENT = 220
     NAME = "TRANSPORT_CORE_GONE"
+
+
+# To and from the host process of a vertical, on the channel that concerns the host (handler id: empty)
+
+
+class HostWorkerCreated(Table):
+    """`extensions` are those that the logical worker serves."""
+
+    extensions: list[U32]
+
+
+@extend
+class HostCreateWorker(Request[HostWorkerCreated]):
+    """A logical worker behind the socket that was sent with this number. The number is its pid, too, unless it is the
+    only one that lives: that one has the pid of the host process."""
+
+    METHOD = 240
+    NAME = "HOST_CREATE_WORKER"
+    number: U32
+    settings: WorkerSettings
+
+
+class CoreInfo(Table):
+    """A core of a vertical, as it is now."""
+
+    index: U32
+    """Which processor of those that are used; a replacement has that of its predecessor."""
+
+    pid: U32
+    load: F64
+    """Percent of one core: the last sample, and the predicted cost of what was placed since."""
+
+    transports: U32
+    """Of all logical workers."""
+
+    pipes: U32
+    """Producers of other cores that are piped here."""
+
+    links: U32
+    """Ways to other cores, counted once for each router."""
+
+    workers: list[U32]
+    """Pids of the logical workers that use it."""
+
+
+class HostCores(Table):
+    cores: list[CoreInfo]
+
+
+@extend
+class HostGetCores(Request[HostCores]):
+    """All cores that live, by index; those of the settings that were used first come first."""
+
+    METHOD = 241
+    NAME = "HOST_GET_CORES"
+
+
+@extend
+class HostWorkerEnded(Notification):
+    """A logical worker, and all that it had on the cores, is gone."""
+
+    EVENT = 250
+    NAME = "HOST_WORKER_ENDED"
+    number: U32
+
+
+@extend
+class HostCoreDied(Notification):
+    """A core ended unasked; the reason by class name and message."""
+
+    EVENT = 251
+    NAME = "HOST_CORE_DIED"
+    pid: U32
+    error: str
+    reason: str
+
+
+@extend
+class HostCrowded(Notification):
+    """The host's load has passed the mark above which another host is wanted."""
+
+    EVENT = 252
+    NAME = "HOST_CROWDED"
+    load: F64
+
+
+@extend
+class HostError(Notification):
+    """A core could not be replaced."""
+
+    EVENT = 253
+    NAME = "HOST_ERROR"
+    error: str
+    reason: str
