@@ -125,9 +125,9 @@ def _sigint_held() -> Iterator[None]:
 class ProcessChannel(StreamChannel):
     """A channel to a core process of its own; it ends when that process has been reaped."""
 
-    def __init__(self, process: _CoreProcess, place: Place, close_timeout: float = CLOSE_TIMEOUT) -> None:
+    def __init__(self, process: _CoreProcess, place: Place, close_timeout: float | None = None) -> None:
         super().__init__(place)
-        self._close_timeout = close_timeout
+        self._close_timeout = CLOSE_TIMEOUT if close_timeout is None else close_timeout
         self.pid: int = process.pid
         self._process = process
         self._asked = False
@@ -211,9 +211,12 @@ class ProcessSpawner:
         announced_addresses: tuple[str, ...] = (),
         target: str = WORKER,
         start_timeout: float = START_TIMEOUT,
-        close_timeout: float = CLOSE_TIMEOUT,
+        close_timeout: float | None = None,
     ) -> None:
-        """`target`: "module:function" that the child calls with the channel's descriptor and the settings."""
+        """`target`: "module:function" that the child calls with the channel's descriptor and the settings.
+
+        After `close_timeout` seconds (usually `CLOSE_TIMEOUT`) a process that was told to end is killed.
+        """
         self._place = local_place(announced_addresses)
         self._target = target
         self._start_timeout = start_timeout

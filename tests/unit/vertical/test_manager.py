@@ -16,11 +16,11 @@ def source(monkeypatch):
     """Its own cores are no processes."""
     source = FakeSource()
 
-    def own_cores(cpus):
+    def cluster(cpus, **options):
         source.cpus = cpus
-        return source
+        return Cluster(source, len(cpus), **options)
 
-    monkeypatch.setattr(manager, "OwnCores", own_cores)
+    monkeypatch.setattr(manager, "HostedCluster", cluster)
     monkeypatch.setattr(manager, "usable_cpus", lambda: [0, 1, 2, 3])
     return source
 
@@ -45,7 +45,7 @@ async def test_own_cores(runner, source):
         assert vertical.mediasoup.version.count(".") == 2
         router = await worker.create_router(media_codecs=CODECS)
         await router.create_plain_transport(listen_info=LOOPBACK)
-        assert len(vertical.cluster.members) == 4
+        assert [core.pid for core in await vertical.cores()] == [core.pid for core in source.cores]
         stats = await vertical.get_stats()
         assert stats.keys() == {"os", "pidusages", "process"}
     assert worker.closed and router.closed and vertical.destroyed

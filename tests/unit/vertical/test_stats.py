@@ -53,24 +53,24 @@ def test_a_busy_process_shows():
         subprocess.Popen([sys.executable, "-c", code]) for code in ("while True: pass", "import time; time.sleep(60)")
     )
     try:
-        reader = StatsReader(lambda: [busy.pid, idle.pid, 2**22 + 1])
-        first = reader.read()["pidusages"]
+        reader, pids = StatsReader(), [busy.pid, idle.pid, 2**22 + 1]
+        first = reader.read(pids)["pidusages"]
         assert first.keys() == {busy.pid, idle.pid}
-        while (usage := reader.read()["pidusages"])[busy.pid]["ctime"] < 100:
+        while (usage := reader.read(pids)["pidusages"])[busy.pid]["ctime"] < 100:
             pass
         assert usage[busy.pid].keys() == {"cpu", "memory", "ppid", "pid", "ctime", "elapsed", "timestamp"}
         assert usage[busy.pid]["ppid"] == os.getpid() and usage[busy.pid]["pid"] == busy.pid
         assert usage[busy.pid]["elapsed"] >= usage[busy.pid]["ctime"] - 20
         assert usage[busy.pid]["memory"] > 2**20
-        before = reader.read()["pidusages"]
-        while (now := reader.read()["pidusages"])[busy.pid]["ctime"] < before[busy.pid]["ctime"] + 50:
+        before = reader.read(pids)["pidusages"]
+        while (now := reader.read(pids)["pidusages"])[busy.pid]["ctime"] < before[busy.pid]["ctime"] + 50:
             pass
         assert now[idle.pid]["ctime"] - before[idle.pid]["ctime"] <= 20
     finally:
         for process in (busy, idle):
             process.kill()
             process.wait()
-    assert reader.read()["pidusages"] is None
+    assert reader.read(pids)["pidusages"] is None
 
 
 async def test_workers_are_followed():
@@ -95,4 +95,4 @@ async def test_workers_are_followed():
 
 @pytest.mark.parametrize("pid", [0, 2**31 - 1])
 def test_pids_that_are_none(pid):
-    assert StatsReader(lambda: [pid]).read()["pidusages"] is None
+    assert StatsReader().read([pid])["pidusages"] is None
