@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -64,7 +64,9 @@ def run(sock_fd: int, settings: HostSettings) -> None:
 
 
 async def _serve(sock: socket.socket, control: socket.socket, settings: HostSettings) -> None:
-    await Host(control, settings).serve(sock)
+    host = Host(control, settings)
+    logging.getLogger().addHandler(Forwarding(host.log))
+    await host.serve(sock)
 
 
 class Host:
@@ -91,7 +93,6 @@ class Host:
         """Until the application closes the channel or has ended, or SIGTERM asks for it; then close everything."""
         loop = asyncio.get_running_loop()
         close_on_signals(loop, self._server.close)
-        logging.getLogger().addHandler(_Forwarding(self._server))
         self._tell(m.WorkerRunning(), str(os.getpid()))
         try:
             with watching_peer(loop, sock, lambda: self._server.abort(ConnectionResetError("the application ended"))):
@@ -103,6 +104,10 @@ class Host:
                 async with asyncio.timeout(END_TIMEOUT):
                     await self._cluster.ended()
                     await asyncio.gather(*self._tasks)
+
+    def log(self, line: str) -> None:
+        """To the application; the first character is the level."""
+        self._server.log(line)
 
     # What the application asks
 
@@ -189,14 +194,14 @@ def _told(error: Exception) -> dict[str, str]:
     return {"error": errors.name_of(error), "reason": str(error)}
 
 
-class _Forwarding(logging.Handler):
+class Forwarding(logging.Handler):
     """What is logged in this process goes to the application's log."""
 
-    def __init__(self, server: ChannelServer) -> None:
+    def __init__(self, log: Callable[[str], None]) -> None:
         super().__init__()
-        self._server = server
+        self._log = log
         self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         letter = next(letter for level, letter in _LEVELS if record.levelno >= level)
-        self._server.log(letter + self.format(record))
+        self._log(letter + self.format(record))

@@ -8,11 +8,12 @@ import asyncio
 import gc
 import inspect
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from .room import CODECS, Room
-from .stacks import STACKS
+from .stacks import STACKS, own_pid
 
 TIMEOUT = 20.0
 """Seconds for one test."""
@@ -55,10 +56,18 @@ async def assert_empty(worker):
 
 
 @pytest.fixture
-def one_process(request):
-    """For tests that end a worker's process: logical workers have none of their own."""
-    if "vertical" in request.node.callspec.params["mediasoup"]:
-        pytest.skip("not one process")
+def own_process(request, runner, mediasoup):
+    """A worker and the pid of its process, which a test may end: nothing else is in it."""
+    stack = AsyncExitStack()
+    own = runner.run(stack.enter_async_context(STACKS[request.node.callspec.params["mediasoup"]]()))
+    worker = runner.run(own.create_worker())
+    pid = own_pid(worker.pid)
+    try:
+        if not Path(f"/proc/{pid}").exists():
+            pytest.skip("a worker that is no process")
+        yield worker, pid
+    finally:
+        runner.run(stack.aclose())
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+_verticals: list[Any] = []
+"""Those that are open."""
+
 Stack = Callable[[], AbstractAsyncContextManager[Any]]
 
 
@@ -24,7 +27,9 @@ async def vertical() -> AsyncIterator[Any]:
     from vertical import MediasoupVertical, spread
 
     async with MediasoupVertical(max_workers=2, placement=spread) as manager:
+        _verticals.append(manager)
         yield manager.mediasoup
+        _verticals.remove(manager)
 
 
 @asynccontextmanager
@@ -71,10 +76,12 @@ STACKS: dict[str, Stack] = {"core": core, "vertical": vertical, "horizontal": ho
 """A test that passes on one of them must pass on all."""
 
 
-def processes(worker: Any) -> list[int]:
+async def processes(worker: Any) -> list[int]:
     """The pids of what carries a worker: one core, or several."""
-    members = getattr(worker.channel, "members", None) or [worker]
-    return [own_pid(member.pid) for member in members]
+    for vertical in _verticals:
+        if pids := [core.pid for core in await vertical.cores() if worker.pid in core.workers]:
+            return pids
+    return [own_pid(member.pid) for member in getattr(worker.channel, "members", None) or [worker]]
 
 
 def own_pid(pid: int) -> int:

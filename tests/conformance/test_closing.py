@@ -66,11 +66,11 @@ async def test_the_worker_closes(mediasoup):
     assert events.log == [*CHILDREN, "worker observer close", "worker subprocessclose"]
 
 
-async def test_the_worker_dies(one_process, mediasoup):
-    worker = await mediasoup.create_worker()
+async def test_the_worker_dies(own_process):
+    worker, pid = own_process
     objects = await everything(worker)
     events = Events(**objects)
-    os.kill(*processes(worker), 9)
+    os.kill(pid, 9)
     await worker.wait_subprocess_closed()
     worker.close()
     assert events.log == [*CHILDREN, "worker died", "worker observer close", "worker subprocessclose"]
@@ -80,7 +80,7 @@ async def test_the_worker_dies(one_process, mediasoup):
 async def test_leaving_async_with(mediasoup):
     with pytest.raises(ZeroDivisionError):
         async with await mediasoup.create_worker() as worker:
-            router, pids = await worker.create_router(), processes(worker)
+            router, pids = await worker.create_router(), await processes(worker)
             raise ZeroDivisionError
     assert worker.subprocess_closed and router.closed
     if worker.pid in pids:  # else other workers may be using the processes
@@ -206,8 +206,10 @@ async def test_a_failing_listener_does_not_stop_the_end(room):
 async def test_no_descriptor_is_left(mediasoup):
     async with await mediasoup.create_worker() as worker:
 
+        pids = await processes(worker)
+
         def descriptors():
-            return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in processes(worker))
+            return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
         async def cycle():
             server = await worker.create_webrtc_server(listen_infos=[LOOPBACK, LOOPBACK | {"protocol": "tcp"}])

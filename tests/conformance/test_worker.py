@@ -37,7 +37,7 @@ async def test_creating(mediasoup):
         app_data={"bar": 456},
     )
     assert seen == [worker]
-    pids = processes(worker)
+    pids = await processes(worker)
     assert pids and all(map(alive, pids)) and worker.app_data == {"bar": 456}
     assert not (worker.closed or worker.died or worker.subprocess_closed)
     router = await worker.create_router()
@@ -130,9 +130,8 @@ async def test_closing_rejects_what_is_under_way(own_worker):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-async def test_dying(one_process, own_worker, number):
-    worker = own_worker
-    (pid,) = processes(worker)
+async def test_dying(own_process, number):
+    worker, pid = own_process
     router = await worker.create_router(media_codecs=CODECS)
     transport = await router.create_plain_transport(listen_info=LOOPBACK)
     events = Events(worker=worker, router=router, transport=transport)
@@ -157,10 +156,10 @@ async def test_dying(one_process, own_worker, number):
         await worker.dump()
 
 
-async def test_dying_rejects_what_is_under_way(one_process, own_worker):
-    (pid,) = processes(own_worker)
+async def test_dying_rejects_what_is_under_way(own_process):
+    worker, pid = own_process
     os.kill(pid, signal.SIGSTOP)
-    asked = asyncio.ensure_future(own_worker.dump())
+    asked = asyncio.ensure_future(worker.dump())
     await asyncio.sleep(0)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerClosedError):
@@ -170,7 +169,7 @@ async def test_dying_rejects_what_is_under_way(one_process, own_worker):
 async def test_signals_that_change_nothing(own_worker):
     """Among them SIGINT: a Ctrl-C is for the application, which then decides about its workers."""
     for name in ("SIGINT", "SIGPIPE", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2"):
-        for pid in processes(own_worker):
+        for pid in await processes(own_worker):
             os.kill(pid, getattr(signal, name))
     await asyncio.sleep(0.1)
     assert (await own_worker.dump())["pid"] == own_worker.pid

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sfu_core.channel import messages as m
-from vertical import MediasoupVertical, spread
+from sfu_core import mediasoup
+from vertical import MediasoupVertical, get_stats_factory, spread
 from vertical.links import UdpLink
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
@@ -115,12 +116,14 @@ class Stage:
 
 @asynccontextmanager
 async def stage(make_link: MakeLink) -> AsyncIterator[Stage]:
-    async with MediasoupVertical(max_workers=2, placement=spread, make_link=make_link) as vertical:
+    """The switch runs here, so that tests can look into it."""
+    base: Any = {"mediasoup": mediasoup, "get_stats": get_stats_factory(mediasoup).get_stats}
+    async with MediasoupVertical(**base, max_workers=2, placement=spread, make_link=make_link) as vertical:
         assert vertical.mediasoup is not None
         worker = await vertical.mediasoup.create_worker()
         router = await worker.create_router(media_codecs=CODECS)
         assert isinstance(worker.channel, Switch)
-        made = Stage(router, worker.channel, len(vertical.cluster.members))
+        made = Stage(router, worker.channel, len(worker.channel.members))
         try:
             await made.open()
             yield made
