@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,6 @@ import pytest
 
 from sfu.bench.engine import CODECS
 from vertical import MediasoupVertical, spread
-
-from .processes import is_alive
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK: Any = {"protocol": "udp", "ip": "127.0.0.1"}
@@ -33,6 +29,14 @@ async def until(condition: Any, seconds: float = 10.0) -> None:
             await asyncio.sleep(0.002)
 
 
+async def all_cores(vertical: MediasoupVertical, count: int) -> Any:
+    """When there are so many."""
+    async with asyncio.timeout(10):
+        while len(cores := await vertical.cores()) != count:
+            await asyncio.sleep(0.01)
+    return cores
+
+
 class Room:
     """A router with a sender and a receiver on each core, all through the application."""
 
@@ -45,15 +49,21 @@ class Room:
         assert self.vertical.mediasoup is not None
         self.worker = await self.vertical.mediasoup.create_worker()
         self.router: Any = await self.worker.create_router(media_codecs=CODECS)
-        self.transports = [await self.router.create_direct_transport() for _ in range(2)]
+        self.pids: dict[Any, int] = {}
+        self.transports = [await self.join() for _ in range(2)]
         self.producers = [
             await transport.produce(kind="audio", rtp_parameters=audio(index + 1))
             for index, transport in enumerate(self.transports)
         ]
         self.heard: list[str] = []
 
-    def pid_of(self, transport: Any) -> int:
-        return self.worker.channel._operations.tree.objects[transport.id].member.pid  # type: ignore
+    async def join(self) -> Any:
+        """A transport; `pids` has the process that got it."""
+        before = {core.pid: core.transports for core in await self.vertical.cores()}
+        transport = await self.router.create_direct_transport()
+        cores = await self.vertical.cores()
+        (self.pids[transport],) = [core.pid for core in cores if core.transports > before[core.pid]]
+        return transport
 
     def hear(self, name: str, entity: Any, *events: str) -> None:
         for event in events:
@@ -68,7 +78,7 @@ async def test_a_core_is_killed(number: signal.Signals) -> None:
     async with MediasoupVertical(max_workers=2, placement=spread) as vertical:
         room = Room(vertical)
         await room.open()
-        if len(vertical.cluster.members) < 2:
+        if len(await vertical.cores()) < 2:
             pytest.skip("one core")
         victim, survivor = room.transports
         crossing = await room.consume(survivor, room.producers[0])
@@ -78,7 +88,7 @@ async def test_a_core_is_killed(number: signal.Signals) -> None:
         room.hear("crossing", crossing, "producerclose")
         packets: list[bytes] = []
         staying.on("rtp", packets.append)
-        pid, survivors = room.pid_of(victim), room.pid_of(survivor)
+        pid, survivors = room.pids[victim], room.pids[survivor]
         sending = asyncio.ensure_future(send(room.producers[1], 300))
         await asyncio.sleep(0.05)
         killed = time.monotonic()
@@ -93,10 +103,10 @@ async def test_a_core_is_killed(number: signal.Signals) -> None:
         await sending
         await until(lambda: len(packets) == 300)  # nothing is lost on the other core
 
-        await until(lambda: len(vertical.cluster.members) == 2)
-        assert survivors in [member.pid for member in vertical.cluster.members]
-        transports = [await room.router.create_direct_transport() for _ in range(2)]
-        fresh = next(transport for transport in transports if room.pid_of(transport) not in (pid, survivors))
+        cores = await all_cores(vertical, 2)
+        assert survivors in [core.pid for core in cores]
+        transports = [await room.join() for _ in range(2)]
+        fresh = next(transport for transport in transports if room.pids[transport] not in (pid, survivors))
         consumer = await room.consume(fresh, room.producers[1])
         again: list[bytes] = []
         consumer.on("rtp", again.append)
@@ -117,43 +127,12 @@ async def test_all_cores_are_killed_again_and_again() -> None:
     async with MediasoupVertical(max_workers=2) as vertical:
         room = Room(vertical)
         await room.open()
-        count = len(vertical.cluster.members)
+        count = len(await vertical.cores())
         for round in range(1, 3):
-            for member in vertical.cluster.members:
-                os.kill(member.pid, signal.SIGKILL)
+            for core in await vertical.cores():
+                os.kill(core.pid, signal.SIGKILL)
             await until(lambda round=round: len(room.died) == round * count)
             transport = await room.router.create_plain_transport(listen_info=LOOPBACK)
             assert not transport.closed and not room.worker.closed
-            await until(lambda: len(vertical.cluster.members) == count)
+            await all_cores(vertical, count)
     assert all(transport.closed for transport in room.transports)
-
-
-APPLICATION = """
-import asyncio, sys
-from vertical import MediasoupVertical
-
-async def main():
-    vertical = MediasoupVertical(max_workers=2)
-    workers = [await vertical.mediasoup.create_worker() for _ in range(2)]
-    print(*(member.pid for member in vertical.cluster.members), flush=True)
-    if sys.argv[1] == "wait":
-        await asyncio.sleep(60)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("how", ["killed", "ends"])
-def test_the_application_ends(how: str) -> None:
-    """Nobody is left to destroy the manager; the cores notice."""
-    command = [sys.executable, "-c", APPLICATION, "wait" if how == "killed" else "end"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as application:
-        assert application.stdout is not None
-        pids = [int(pid) for pid in application.stdout.readline().split()]
-        if how == "killed":
-            application.kill()
-    assert pids
-    deadline = time.monotonic() + 8
-    while any(map(is_alive, pids)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

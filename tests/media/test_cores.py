@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sfu_core.channel import messages as m
 from sfu_core import mediasoup
+from sfu_core.channel import messages as m
 from vertical import MediasoupVertical, get_stats_factory, spread
 from vertical.links import UdpLink
 from vertical.pipes import MakeLink
