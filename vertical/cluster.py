@@ -136,6 +136,11 @@ class Cluster:
         """All cores there are, and what they carry."""
         return [self._describe(member) for member in self.members]
 
+    async def core_of(self, transport_id: str) -> int | None:
+        """The pid of the core that carries a transport, None if there is no such transport."""
+        found = (switch.member_of(transport_id) for switch in self.switches)
+        return next((member.pid for member in found if member is not None), None)
+
     async def spawn(self, settings: WorkerSettings, pid: int | None = None) -> Switch:
         """A logical worker (see `sfu_core.channel.spawner.Spawner`); without `pid` it gets one that no process has."""
         settings = with_defaults(settings, self._settings)

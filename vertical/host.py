@@ -117,6 +117,8 @@ class Host:
                 return self._create_worker(message, self._take_socket(message.number))
             case m.HostGetCores():
                 return self._get_cores()
+            case m.HostGetCoreOf():
+                return self._get_core_of(message.transport_id)
             case _:
                 raise UnsupportedError(f"{message.NAME} is not for a host process")
 
@@ -139,6 +141,9 @@ class Host:
 
     async def _get_cores(self) -> m.HostCores:
         return m.HostCores(cores=await self._cluster.cores())
+
+    async def _get_core_of(self, transport_id: str) -> m.HostCoreOf:
+        return m.HostCoreOf(pid=await self._cluster.core_of(transport_id) or 0)
 
     # Logical workers
 

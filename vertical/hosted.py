@@ -8,7 +8,8 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 from multiprocess.reduction import ForkingPickler
@@ -23,6 +24,8 @@ from sfu_core.errors import WorkerClosedError
 from vertical.host import END_TIMEOUT, TARGET, HostSettings, number_bytes
 from vertical.placement import NODE_WATERMARK, WATERMARK
 from vertical.switch import next_pid
+
+R = TypeVar("R")
 
 MOST_ASKED: Final = 32
 """Logical workers that may be asked for at a time: their sockets wait in a queue of the kernel's."""
@@ -110,15 +113,12 @@ class HostProcess:
             self._expected -= 1
             self._close_if_unused()
 
-    async def cores(self) -> list[m.CoreInfo]:
-        """All that live; none while it starts."""
-        channel = self._channel
-        if channel is None or channel.closed:
-            return []
-        try:
-            return (await channel.request(m.HostGetCores())).cores
-        except WorkerClosedError:
-            return []
+    async def ask(self, message: m.Request[R]) -> R | None:
+        """None while it starts, and when it has ended."""
+        with suppress(WorkerClosedError):
+            if self._channel is not None:
+                return await self._channel.request(message)
+        return None
 
     def close(self) -> None:
         """End it, and all that it has. May be repeated."""
@@ -263,7 +263,14 @@ class HostedCluster:
 
     async def cores(self) -> list[m.CoreInfo]:
         """All cores there are, and what they carry."""
-        return [] if self._host is None else await self._host.cores()
+        found = await self._host.ask(m.HostGetCores()) if self._host is not None else None
+        return found.cores if found is not None else []
+
+    async def core_of(self, transport_id: str) -> int | None:
+        """The pid of the core that carries a transport, None if there is no such transport."""
+        message = m.HostGetCoreOf(transport_id=transport_id)
+        found = await self._host.ask(message) if self._host is not None else None
+        return found.pid or None if found is not None else None
 
     def close(self) -> None:
         """Close all logical workers, and with them the cores and the host process. May be repeated."""

@@ -104,6 +104,10 @@ class MediasoupVertical(Emitter):
         """The cores there are: process, load, transports, pipes, and which workers use them."""
         return await self._cluster.cores()
 
+    async def core_of(self, transport_id: str) -> int | None:
+        """The pid of the core that carries a transport; None if there is no such transport."""
+        return await self._cluster.core_of(transport_id)
+
     @property
     def host_pid(self) -> int | None:
         """The pid of the host process; None while there is none, and over another manager."""

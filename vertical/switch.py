@@ -22,7 +22,7 @@ from vertical.members import Member, Pool
 from vertical.operations import Operations
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
-from vertical.tree import Producer
+from vertical.tree import Producer, Transport
 
 R = TypeVar("R")
 Route: TypeAlias = Callable[[Operations, Any, str], Awaitable[Any]]
@@ -127,6 +127,11 @@ class Switch:
     def members(self) -> list[Member]:
         """The cores it runs on now."""
         return self._pool.members
+
+    def member_of(self, transport_id: str) -> Member | None:
+        """Where a transport is; None if it is none of its."""
+        record = self._operations.tree.objects.get(transport_id)
+        return record.member if isinstance(record, Transport) else None
 
     def piped_to(self, member: Member) -> int:
         """How many producers of other cores are piped there."""

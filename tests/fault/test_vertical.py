@@ -49,7 +49,7 @@ class Room:
         assert self.vertical.mediasoup is not None
         self.worker = await self.vertical.mediasoup.create_worker()
         self.router: Any = await self.worker.create_router(media_codecs=CODECS)
-        self.pids: dict[Any, int] = {}
+        self.pids: dict[Any, int | None] = {}
         self.transports = [await self.join() for _ in range(2)]
         self.producers = [
             await transport.produce(kind="audio", rtp_parameters=audio(index + 1))
@@ -59,10 +59,8 @@ class Room:
 
     async def join(self) -> Any:
         """A transport; `pids` has the process that got it."""
-        before = {core.pid: core.transports for core in await self.vertical.cores()}
         transport = await self.router.create_direct_transport()
-        cores = await self.vertical.cores()
-        (self.pids[transport],) = [core.pid for core in cores if core.transports > before[core.pid]]
+        self.pids[transport] = await self.vertical.core_of(transport.id)
         return transport
 
     def hear(self, name: str, entity: Any, *events: str) -> None:

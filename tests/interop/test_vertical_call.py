@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from sfu_core.channel import messages as m
-from sfu_core.errors import NotFoundError
 from vertical import MediasoupVertical, spread
 
 from .call import OPUS, UDP, VIDEO_CODECS, standstill, until
@@ -36,7 +34,7 @@ async def _start() -> MediasoupVertical:
 def worker(runner: asyncio.Runner, vertical: MediasoupVertical) -> Iterator[Any]:
     assert vertical.mediasoup is not None
     made = runner.run(vertical.mediasoup.create_worker())
-    if len(vertical.cluster.members) < 2:
+    if len(runner.run(vertical.cores())) < 2:
         pytest.skip("needs two cores")
     yield made
     assert not made.died
@@ -52,16 +50,10 @@ def listening(request: pytest.FixtureRequest, runner: asyncio.Runner, worker: An
 
 
 async def core_of(vertical: MediasoupVertical, transport: Any) -> int:
-    """The process that has the transport: the one that can dump it."""
-    found = []
-    for member in vertical.cluster.members:
-        try:
-            await member.channel.request(m.TransportDump(), transport.id)
-        except NotFoundError:
-            continue
-        found.append(member.pid)
-    assert len(found) == 1
-    return found[0]
+    """The process that has the transport."""
+    found = await vertical.core_of(transport.id)
+    assert found is not None
+    return found
 
 
 async def test_a_call_between_two_cores(

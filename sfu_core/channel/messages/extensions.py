@@ -151,6 +151,20 @@ class HostGetCores(Request[HostCores]):
     NAME = "HOST_GET_CORES"
 
 
+class HostCoreOf(Table):
+    pid: U32 = 0
+    """0: there is no such transport."""
+
+
+@extend
+class HostGetCoreOf(Request[HostCoreOf]):
+    """Which core carries a transport, of whatever logical worker."""
+
+    METHOD = 242
+    NAME = "HOST_GET_CORE_OF"
+    transport_id: str
+
+
 @extend
 class HostWorkerEnded(Notification):
     """A logical worker, and all that it had on the cores, is gone."""

@@ -78,6 +78,8 @@ async def test_a_worker_as_any_other(runner, estate):
     assert [first.pid, second.pid] == [core.pid for core in here.cores]
     assert [first.transports, second.transports] == [1, 1] and [first.pipes, second.pipes] == [0, 1]
     assert [first.links, second.links] == [1, 1] and first.workers == second.workers == [worker.pid]
+    assert [await here.cluster.core_of(each.id) for each in transports] == [first.pid, second.pid]
+    assert await here.cluster.core_of(router.id) is None and await here.cluster.core_of("nobody") is None
     heard = []
     consumer.on("producerclose", lambda: heard.append("producerclose"))
     producer.close()
