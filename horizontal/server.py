@@ -79,7 +79,7 @@ class RemoteMediasoupServer(Emitter):
         """
         super().__init__()
         self._mediasoup, self._get_stats = _parts_of(manager)
-        self._stats = StatsReader(lambda: [hosted.worker.pid for hosted in self._workers()])
+        self._stats = StatsReader()
         anonymous = tokens is None and authenticate is None and (ssl is None or ssl.verify_mode != tls.CERT_REQUIRED)
         if anonymous and not allow_anonymous and host not in _LOOPBACK:
             raise TypeError("tokens: none, and no other way to know clients, needs allow_anonymous")
@@ -177,7 +177,9 @@ class RemoteMediasoupServer(Emitter):
 
     async def get_stats(self) -> Any:
         """Those of the manager."""
-        return self._stats.read() if self._get_stats is None else await self._get_stats()
+        if self._get_stats is not None:
+            return await self._get_stats()
+        return self._stats.read([hosted.worker.pid for hosted in self._workers()])
 
     def methods(self, tell: Tell) -> Mapping[str, Method]:
         """What the operator has added, for one session."""
