@@ -7,13 +7,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.channel import Channel
 from sfu_core.channel.place import Place
+from sfu_core.channel.process import ProcessChannel
 from sfu_core.errors import SfuError, WorkerClosedError
 from vertical.placement import WATERMARK, Candidate, Policy, fill_first, passed
+from vertical.pulse import CoreHungError, memory_of, standstill
+
+if TYPE_CHECKING:
+    from sfu_core._slab_read import SlabReader
 
 SAMPLE_INTERVAL: Final = 1.0
 FENCE_TIMEOUT: Final = 2.0
@@ -36,6 +41,8 @@ class Member:
         self.transports = 0
         self.rings: dict[Member, asyncio.Future[str]] = {}
         """Shared memory with neighbours: the ids, perhaps still being made."""
+        self.memory: SlabReader | None = None
+        """Its media state; still there when it has ended, until all have been told."""
         self._told = 0
         self._done = 0
         self._busy: tuple[float, float] | None = None  # seconds at work, and the clock when they were read
@@ -258,8 +265,8 @@ class Pool:
         member = self._members[index] = Member(index, channel, pid)
         if self._forward_logs:
             channel.on_log(self._log)
-        sampling = self._start(self._sample(member))
-        channel.on_end(lambda reason: self._ended(member, sampling, reason))
+        watching = [self._start(self._sample(member)), self._start(self._watch(member))]
+        channel.on_end(lambda reason: self._ended(member, watching, reason))
         self._arrived.set()
 
     def _log(self, line: str) -> None:
@@ -267,10 +274,15 @@ class Pool:
         if self._tenants:
             self._tenants[0].log(line)
 
-    def _ended(self, member: Member, sampling: "asyncio.Task[None]", reason: Exception | None) -> None:
-        sampling.cancel()
-        if self._closed:
-            return
+    def _ended(self, member: Member, watching: "list[asyncio.Task[None]]", reason: Exception | None) -> None:
+        for task in watching:
+            task.cancel()
+        if not self._closed:
+            self._lose(member, reason)
+        if member.memory is not None:
+            member.memory.close()
+
+    def _lose(self, member: Member, reason: Exception | None) -> None:
         del self._members[member.index]
         self._watcher.core_died(member, reason or SfuError("its channel was closed"))
         for tenant in list(self._tenants):
@@ -303,6 +315,22 @@ class Pool:
                 _log.debug("no sample of %r: %s", member, error)
             self._watcher.sampled()
             await asyncio.sleep(SAMPLE_INTERVAL)
+
+    async def _watch(self, member: Member) -> None:
+        """Kill it if it hangs: then it ends like others that die."""
+        if not isinstance(member.channel, ProcessChannel):
+            return
+        try:
+            member.memory = memory = await memory_of(member.channel)
+            if memory is None:
+                return
+            await standstill(lambda: memory.ticks)
+        except TimeoutError:  # it has not given it for longer than a control thread may be stuck
+            pass
+        except (SfuError, OSError, ValueError) as error:
+            _log.warning("no memory of %r, so nobody sees it hang: %s", member, error)
+            return
+        member.channel.condemn(CoreHungError(member.pid))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)

@@ -134,6 +134,7 @@ class ProcessChannel(StreamChannel):
         self._lost = False
         self._exited = False
         self._exit_code: int | None = None
+        self._verdict: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(process.sentinel, self._on_exit)
 
@@ -169,6 +170,12 @@ class ProcessChannel(StreamChannel):
         if not self._exited:
             self._process.kill()
 
+    def condemn(self, reason: Exception) -> None:
+        """Ends the process at once; its death is not what was asked for, but has this reason."""
+        self._verdict = reason
+        if not self._exited:
+            self._process.kill()
+
     def _on_lost(self, reason: Exception | None) -> None:
         self._lost = True
         self._shut("the worker was closed" if self._asked else f"the worker is gone: {reason}")
@@ -193,7 +200,7 @@ class ProcessChannel(StreamChannel):
         if self._lost and self._exited:
             if self._timer is not None:
                 self._timer.cancel()
-            self._finish(None if self._asked else WorkerExitError(self.pid, self._exit_code))
+            self._finish(None if self._asked else self._verdict or WorkerExitError(self.pid, self._exit_code))
 
 
 def _release(process: _CoreProcess) -> None:

@@ -26,6 +26,7 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.WorkerDump: (Worker, lambda worker, _: worker.dump()),
     m.WorkerGetResourceUsage: (Worker, lambda worker, _: worker.resource_usage()),
     m.WorkerGetCoreStats: (Worker, lambda worker, _: worker.core_stats()),
+    m.WorkerShareMemory: (Worker, lambda worker, _: worker.share_memory()),
     m.WorkerOpenRing: (Worker, lambda worker, r: worker.rings.open(r)),
     m.WorkerJoinRing: (Worker, lambda worker, r: worker.rings.join(r)),
     m.WorkerCloseRing: (Worker, lambda worker, r: worker.rings.close(r)),

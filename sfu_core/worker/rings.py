@@ -8,7 +8,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from sfu_core.channel.messages import RingDoor, WorkerCloseRing, WorkerJoinRing, WorkerOpenRing
+from sfu_core.channel.messages import DoorKey, WorkerCloseRing, WorkerJoinRing, WorkerOpenRing
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.shared_memory import make_memory, memory_size
 from sfu_core.worker.door import Door, fetch
@@ -36,14 +36,14 @@ class Rings:
             raise NotFoundError(f"no ring with the id {ring_id!r}")
         return self._links[ring_id]
 
-    def open(self, request: WorkerOpenRing) -> RingDoor:
+    def open(self, request: WorkerOpenRing) -> DoorKey:
         """WORKER_OPEN_RING."""
         self._check(request.ring_id, request.capacity)
         memfd = make_memory("sfu-ring", 2 * (request.capacity + HEADER_BYTES))
         bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2)]
         self._attach(request.ring_id, memfd, request.capacity, 0, os.dup(bells[0]), os.dup(bells[1]))
         address, token = self._door.offer([memfd, *bells])
-        return RingDoor(address=address, token=token)
+        return DoorKey(address=address, token=token)
 
     async def join(self, request: WorkerJoinRing) -> None:
         """WORKER_JOIN_RING. SfuError if the neighbour does not give its end."""
@@ -72,7 +72,6 @@ class Rings:
         """With the worker; its transports are closed already."""
         for ring_id in list(self._links):
             self._drop(ring_id)
-        self._door.close()
 
     def use(self, ring_id: str, change: int) -> None:
         """A transport begins (1) or ends (-1) to use it."""

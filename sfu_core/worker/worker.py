@@ -9,6 +9,7 @@ import resource
 from sfu_core.channel.messages import (
     ChannelMessageHandlers,
     Counters,
+    DoorKey,
     WorkerCreateRouter,
     WorkerCreateWebRtcServer,
     WorkerDumpResponse,
@@ -32,7 +33,8 @@ class Worker:
         self.context = context
         self.routers: dict[str, Router] = {}
         self.servers: dict[str, WebRtcServer] = {}
-        self.rings = Rings(context.engine, Door(context.loop))
+        self.door = Door(context.loop)
+        self.rings = Rings(context.engine, self.door)
 
     def close(self) -> None:
         """Close every router, then every server, then the rings."""
@@ -41,6 +43,7 @@ class Worker:
         for server in list(self.servers.values()):
             server.close()
         self.rings.close_all()
+        self.door.close()
 
     def create_webrtc_server(self, request: WorkerCreateWebRtcServer) -> None:
         """WORKER_CREATE_WEBRTCSERVER."""
@@ -89,6 +92,11 @@ class Worker:
     def core_stats(self) -> Counters:
         """WORKER_GET_CORE_STATS."""
         return Counters(counters=self.context.engine.core_stats())
+
+    def share_memory(self) -> DoorKey:
+        """WORKER_SHARE_MEMORY."""
+        address, token = self.door.offer([os.dup(self.context.engine.slab_fd)])
+        return DoorKey(address=address, token=token)
 
     def resource_usage(self) -> WorkerGetResourceUsageResponse:
         """WORKER_GET_RESOURCE_USAGE: of the whole process, both threads."""

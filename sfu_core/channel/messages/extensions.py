@@ -27,15 +27,15 @@ class WorkerGetCoreStats(Request[Counters]):
     NAME = "WORKER_GET_CORE_STATS"
 
 
-class RingDoor(Table):
-    """Where a neighbour gets its end of a ring: an abstract Unix socket, and a token that is good once."""
+class DoorKey(Table):
+    """Where descriptors are fetched: an abstract Unix socket, and a token that is good once."""
 
     address: str
     token: bytes
 
 
 @extend
-class WorkerOpenRing(Request[RingDoor]):
+class WorkerOpenRing(Request[DoorKey]):
     """Make a pair of rings for a neighbour; `capacity` in bytes for each direction, a power of two."""
 
     METHOD = 202
@@ -51,7 +51,7 @@ class WorkerJoinRing(Request[None]):
     METHOD = 203
     NAME = "WORKER_JOIN_RING"
     ring_id: str
-    door: RingDoor
+    door: DoorKey
 
 
 @extend
@@ -86,6 +86,14 @@ class RingTransportConnect(Request[None]):
     METHOD = 206
     NAME = "RINGTRANSPORT_CONNECT"
     tag: U64
+
+
+@extend
+class WorkerShareMemory(Request[DoorKey]):
+    """For whoever watches over the core: behind the door is its slab, which outlives it (`sfu_core/_slab_read`)."""
+
+    METHOD = 207
+    NAME = "WORKER_SHARE_MEMORY"
 
 
 @extend

@@ -172,7 +172,7 @@ def test_a_ring_cannot_be_joined_with_a_wrong_token() -> None:
     async def body(a: Channel, b: Channel) -> None:
         door = await a.request(m.WorkerOpenRing(ring_id=RING))
         with pytest.raises(SfuError, match="joined"):
-            await b.request(m.WorkerJoinRing(ring_id=RING, door=m.RingDoor(address=door.address, token=b"x" * 32)))
+            await b.request(m.WorkerJoinRing(ring_id=RING, door=m.DoorKey(address=door.address, token=b"x" * 32)))
         await b.request(m.WorkerJoinRing(ring_id=RING, door=door))
 
     run(body)
