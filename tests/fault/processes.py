@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,15 @@ async def ask(worker: Worker, method: str) -> Any:
         await writer.wait_closed()
 
 
+def gil_held(worker: Worker) -> AbstractAsyncContextManager[None]:
+    """See `gil_held_in`."""
+    return gil_held_in(worker.pid)
+
+
 @asynccontextmanager
-async def gil_held(worker: Worker) -> AsyncIterator[None]:
+async def gil_held_in(pid: int) -> AsyncIterator[None]:
     """The body runs while nothing but the media thread can run in that core."""
-    reader, writer = await asyncio.open_unix_connection(door_of(worker.pid))
+    reader, writer = await asyncio.open_unix_connection(door_of(pid))
     try:
         writer.write(b"hold_gil\n")
         assert await reader.readline() == b"held\n"

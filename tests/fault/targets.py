@@ -31,6 +31,17 @@ def run(sock_fd: int, settings: WorkerSettings) -> None:
     main.run(sock_fd, settings)
 
 
+def stand_still(sock_fd: int, settings: WorkerSettings) -> None:
+    """A worker whose media thread is caught somewhere, from the beginning."""
+
+    class Caught(Engine):
+        def run(self) -> None:
+            time.sleep(3600)
+
+    main.Engine = Caught  # type: ignore[misc]
+    main.run(sock_fd, settings)
+
+
 def hang(sock_fd: int, settings: WorkerSettings) -> None:
     """Never becomes a worker."""
     time.sleep(3600)
