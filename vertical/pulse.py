@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from sfu_core.channel import messages as m
 from sfu_core.channel.channel import Channel
 from sfu_core.errors import SfuError
-from sfu_core.worker.door import LIFETIME, fetch
 
 if TYPE_CHECKING:
     from sfu_core._slab_read import SlabReader
@@ -24,8 +23,11 @@ INTERVAL: Final = 0.35
 STILL: Final = 4
 """Looks in a row that found no turn, until a core counts as hung: 1.4 s."""
 
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds that a core may take to give its memory: as long as a control thread may be stuck."""
+
 TRIES: Final = 2
-"""To get its memory: each waits ten seconds for the answer, which is as long as a control thread may be stuck."""
+"""To get it: the first may have been under way when it became stuck."""
 
 
 class CoreHungError(SfuError):
@@ -43,11 +45,12 @@ async def memory_of(channel: Channel) -> "SlabReader | None":
     """
     if m.WorkerShareMemory.METHOD not in channel.place.extensions:
         return None
-    from sfu_core._slab_read import SlabReader  # compiled; there if such a core is
+    from sfu_core._slab_read import SlabReader  # compiled, and there if such a core is
+    from sfu_core.worker.door import fetch
 
     for _ in range(TRIES):
         with suppress(TimeoutError):
-            async with asyncio.timeout(LIFETIME):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 key = await channel.request(m.WorkerShareMemory())
                 (memfd,) = await fetch(asyncio.get_running_loop(), key.address, key.token)
             return SlabReader(memfd)

@@ -52,7 +52,7 @@ async def test_a_count_that_stops():
 
 
 async def test_looks_that_come_late_prove_nothing():
-    """The loop is busy all the time, so that each look is late; when it has time again, the core is found to be hung."""
+    """The loop is busy, so that each look is late; when it has time again, the core is found to be hung."""
     turns = Turns(lambda look: 0)
     watching = asyncio.ensure_future(standstill(turns))
     for _ in range(3 * STILL):
@@ -64,7 +64,7 @@ async def test_looks_that_come_late_prove_nothing():
 
 
 async def test_a_core_that_does_not_answer(house, monkeypatch):
-    monkeypatch.setattr(pulse, "LIFETIME", 0.02)
+    monkeypatch.setattr(pulse, "ANSWER_TIMEOUT", 0.02)
     core = house.cores[0]
     core.hold()
     with pytest.raises(TimeoutError):
