@@ -12,7 +12,7 @@ SOURCE := setup.py $(wildcard sfu_core/_*.pyx sfu_core/_*.pxd sfu/_*.pyx sfu_cor
 NATIVE := tests/unit/core tests/unit/sfu/test_load.py tests/media
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build debug asan test unit conformance interop fault fuzz lint types wheel bench docs clean full ci
+.PHONY: help setup build debug asan test unit conformance interop fault fuzz lint types wheel bench broadcast docs clean full ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ $(BUILT): $(ENV) $(SOURCE)
 	$(PY) setup.py -q build_ext --inplace
 	@touch $@
 
-$(PEERS): $(ENV) $(wildcard tests/interop/package-lock.json tests/interop/page/*.js examples/conference/client/*.js)
+$(PEERS): $(ENV) $(wildcard tests/interop/package-lock.json tests/interop/page/*.js examples/*/client/*.js)
 	if tests/interop/setup.sh $(CURDIR)/$(PY); then touch $@; fi
 
 test: setup ## all tests, with the peers they need
@@ -67,6 +67,9 @@ wheel: $(BUILT) ## wheel and source archive, installed and used outside the chec
 
 bench: $(BUILT) ## how many packets per second per core does this machine forward
 	$(PY) -m sfu bench --quick
+
+broadcast: setup ## examples/broadcast: a test picture, 100 viewers, and the cores live (ARGS: its options)
+	$(PY) -m examples.broadcast $(or $(ARGS),--viewers 100)
 
 docs: build ## the tests that read the documentation
 	$(PY) -m pytest tests/rules -k docs

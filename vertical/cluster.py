@@ -6,6 +6,7 @@ Belongs to one event loop. Knows where cores come from, not what is done with th
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -15,12 +16,15 @@ from sfu_core.channel.channel import Channel
 from sfu_core.channel.process import ProcessSpawner
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.channel.spawner import Spawner
-from sfu_core.errors import WorkerClosedError
+from sfu_core.errors import SfuError, WorkerClosedError
 from vertical.members import Member, Pool
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy, node_load, passed
 from vertical.rings import best_link
 from vertical.switch import Switch
+
+DESCRIBE_TIMEOUT: Final = 0.5
+"""Seconds that a core has to tell its counters; it is shown without them otherwise."""
 
 _DEFAULTS: Final = WorkerSettings()
 
@@ -134,7 +138,7 @@ class Cluster:
 
     async def cores(self) -> list[m.CoreInfo]:
         """All cores there are, and what they carry."""
-        return [self._describe(member) for member in self.members]
+        return await asyncio.gather(*map(self._describe, self.members))
 
     async def core_of(self, transport_id: str) -> int | None:
         """The pid of the core that carries a transport, None if there is no such transport."""
@@ -214,16 +218,23 @@ class Cluster:
         await pool.start()
         return pool
 
-    def _describe(self, member: Member) -> m.CoreInfo:
+    async def _describe(self, member: Member) -> m.CoreInfo:
+        counters: dict[str, int] = {}
+        with suppress(SfuError, TimeoutError):  # it may be about to end
+            async with asyncio.timeout(DESCRIBE_TIMEOUT):
+                counters = await member.counters()
         users = [switch for switch in self.switches if member in switch.members]
         return m.CoreInfo(
             index=member.index,
             pid=member.pid,
             load=member.load,
             transports=member.transports,
+            producers=sum(switch.producers_on(member) for switch in users),
+            consumers=sum(switch.consumers_on(member) for switch in users),
             pipes=sum(switch.piped_to(member) for switch in users),
             links=sum(switch.pipes.links_of(member) for switch in users),
             workers=[switch.pid for switch in users],
+            counters=counters,
         )
 
     def _running(self) -> list[Pool]:

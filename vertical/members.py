@@ -109,12 +109,16 @@ class Member:
         self.predicted = max(0.0, self.predicted - predicted)
         self.full = passed(self.full, self.measured, watermark)
 
+    async def counters(self) -> dict[str, int]:
+        """Of its media thread, if it tells."""
+        if m.WorkerGetCoreStats.METHOD not in self.place.extensions:
+            return {}
+        return (await self.channel.request(m.WorkerGetCoreStats())).counters
+
     async def _seconds_at_work(self) -> float:
         """Of the media thread where the core tells, else of the whole process."""
-        if m.WorkerGetCoreStats.METHOD in self.place.extensions:
-            counters = (await self.channel.request(m.WorkerGetCoreStats())).counters
-            if "busyNs" in counters:
-                return counters["busyNs"] / 1e9
+        if "busyNs" in (counters := await self.counters()):
+            return counters["busyNs"] / 1e9
         usage = await self.channel.request(m.WorkerGetResourceUsage())
         return (usage.ru_utime + usage.ru_stime) / 1e3
 

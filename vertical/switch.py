@@ -7,7 +7,7 @@ back; the end. What a request means is `vertical.operations`' affair.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -133,6 +133,14 @@ class Switch:
         record = self._operations.tree.objects.get(transport_id)
         return record.member if isinstance(record, Transport) else None
 
+    def producers_on(self, member: Member) -> int:
+        """How many are at home there."""
+        return sum(len(transport.producers) for transport in self._transports_on(member))
+
+    def consumers_on(self, member: Member) -> int:
+        """How many of the application's are there."""
+        return sum(len(transport.consumers) for transport in self._transports_on(member))
+
     def piped_to(self, member: Member) -> int:
         """How many producers of other cores are piped there."""
         return sum(member in producer.piped for producer in self._operations.tree.all(Producer))
@@ -193,6 +201,9 @@ class Switch:
             listener(line)
 
     # Inside
+
+    def _transports_on(self, member: Member) -> Iterator[Transport]:
+        return (transport for transport in self._operations.tree.all(Transport) if transport.member is member)
 
     def _ask(self, message: m.Request[Any], handler_id: str) -> asyncio.Future[Any]:
         """The answer to be. The request goes on if nobody waits for it any more, as it would in a worker."""

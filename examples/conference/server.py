@@ -21,7 +21,7 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ MAX_MESSAGE = 64 * 1024  # bytes
 MAX_UNSENT = 1000  # messages waiting for a page that does not read
 
 Json = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RequestError(Exception):
@@ -229,14 +230,12 @@ class Room:
         self.webrtc_server = webrtc_server
         self.peers: dict[str, Peer] = {}
 
-    def add(self, token: str) -> Peer:
+    def add(self, peer: Peer) -> None:
         """A new peer; the one that came with the same token before (a page that reconnects) has to go."""
-        for old in [peer for peer in self.peers.values() if peer.token == token]:
+        for old in [other for other in self.peers.values() if other.token == peer.token]:
             old.disconnect("replaced")
             self.remove(old)
-        peer = Peer(self, token)
         self.peers[peer.id] = peer
-        return peer
 
     def remove(self, peer: Peer) -> None:
         """Does nothing if the peer is no longer a member."""
@@ -268,7 +267,8 @@ class Conference:
             room = self._rooms.get(name) or await self._open(name)
             if len(room.peers) == MAX_PEERS:
                 raise web.HTTPServiceUnavailable(text="the room is full")
-            peer = room.add(token)
+            peer = Peer(room, token)
+            room.add(peer)
         try:
             return await peer.serve(request)
         finally:
@@ -318,48 +318,72 @@ async def run(
     worker = await mediasoup.create_worker()
     died = asyncio.get_running_loop().create_future()
     worker.on("died", died.set_exception)
-    listen = {"ip": rtc_ip, "port": rtc_port}
+    conference = Conference(worker, await listen(worker, rtc_ip, rtc_port, announced_address))
+    async with pages(STATIC, conference.serve, host, port, tls) as address:
+        log.info("open %s/?room=lobby", address)
+        try:
+            await died
+        finally:
+            await conference.close()
+            worker.close()
+
+
+async def listen(worker: Any, ip: str, port: int, announced_address: str | None) -> Any:
+    """The WebRtcServer that all media goes through, UDP and TCP."""
+    where = {"ip": ip, "port": port}
     if announced_address is not None:
-        listen["announcedAddress"] = announced_address
-    webrtc_server = await worker.create_webrtc_server(
-        listen_infos=[{"protocol": "udp", **listen}, {"protocol": "tcp", **listen}]
-    )
-    conference = Conference(worker, webrtc_server)
+        where["announcedAddress"] = announced_address
+    return await worker.create_webrtc_server(listen_infos=[{"protocol": each, **where} for each in ("udp", "tcp")])
+
+
+@contextlib.asynccontextmanager
+async def pages(
+    static: Path, serve: Handler, host: str, port: int, tls: ssl.SSLContext | None
+) -> AsyncIterator[str]:
+    """Serves the page in ``static``, and its WebSocket by ``serve``; gives the address."""
 
     async def index(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(STATIC / "index.html")
+        return web.FileResponse(static / "index.html")
 
     application = web.Application()
-    application.add_routes([web.get("/", index), web.get("/ws", conference.serve), web.static("/", STATIC)])
+    application.add_routes([web.get("/", index), web.get("/ws", serve), web.static("/", static)])
     runner = web.AppRunner(application)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        log.info("open %s://%s:%d/?room=lobby", "https" if tls else "http", host, port)
-        await died
+        yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
-        await conference.close()
         await runner.cleanup()
-        worker.close()
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="A small video conference on sfu-core.")
-    parser.add_argument("--host", default="127.0.0.1", help="address for the page (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="TCP port for the page (default %(default)s)")
-    parser.add_argument("--rtc-ip", default="127.0.0.1", help="address for media (default %(default)s)")
-    parser.add_argument("--rtc-port", type=int, default=44444, help="port for media (default %(default)s)")
-    parser.add_argument("--announced-address", help="address pages send media to, if it is another one")
-    parser.add_argument("--cert", help="TLS certificate chain (PEM)")
-    parser.add_argument("--key", help="its private key (PEM)")
+def parser(description: str, rtc_port: int) -> argparse.ArgumentParser:
+    """Where the page is, and where media goes."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--host", default="127.0.0.1", help="address for the page (default %(default)s)")
+    made.add_argument("--port", type=int, default=8080, help="TCP port for the page (default %(default)s)")
+    made.add_argument("--rtc-ip", default="127.0.0.1", help="address for media (default %(default)s)")
+    made.add_argument("--rtc-port", type=int, default=rtc_port, help="port for media (default %(default)s)")
+    made.add_argument("--announced-address", help="address pages send media to, if it is another one")
+    made.add_argument("--cert", help="TLS certificate chain (PEM)")
+    made.add_argument("--key", help="its private key (PEM)")
+    return made
+
+
+def read(parser: argparse.ArgumentParser, static: Path) -> dict[str, Any]:
+    """The options as :func:`run` takes them; ends the program if the page is not there."""
     options = vars(parser.parse_args())
     certificate, key = options.pop("cert"), options.pop("key")
     if certificate:
         options["tls"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         options["tls"].load_cert_chain(certificate, key)
-    if not (STATIC / "main.js").exists():
+    if not (static / "main.js").exists():
         parser.exit(1, "The page is not built yet: npm ci && npm run build\n")
+    return options
+
+
+def main() -> None:
+    """The command line."""
+    options = read(parser("A small video conference on sfu-core.", rtc_port=44444), STATIC)
 
     from sfu_core import mediasoup
 

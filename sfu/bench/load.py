@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import select
+import signal
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ from sfu.bench.traffic import SSRC, Cycle
 HOST = "127.0.0.1"
 BUFFER = 8 * 1024 * 1024
 SO_RCVBUFFORCE = 33
-FOREVER = 3600.0
+FOREVER = 1e9  # seconds
 _LINE_LIMIT = 64 * 1024 * 1024
 
 Address = tuple[str, int]
@@ -180,7 +181,8 @@ class Child:
         return self._sink.delays()
 
     def begin_count(self, polling: bool, settle: float) -> None:
-        self._counting = threading.Thread(target=_load.run, args=(None, self._sink, FOREVER, settle, polling))
+        what = (None, self._sink, FOREVER, settle, polling)
+        self._counting = threading.Thread(target=_load.run, args=what, daemon=True)  # ends with whoever started us
         self._counting.start()
 
     def counted(self) -> _load.Received:
@@ -212,7 +214,8 @@ def udp_socket() -> socket.socket:
 
 
 def main() -> None:
-    """Answers requests until standard input ends."""
+    """Answers requests until standard input ends. Ctrl-C is for whoever started us, and ends that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = Child()
     for line in sys.stdin:
         method, arguments = json.loads(line)

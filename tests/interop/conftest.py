@@ -70,6 +70,20 @@ def mediasoup() -> Any:
     return api
 
 
+@pytest.fixture(scope="module")
+def vertical(runner: asyncio.Runner) -> Iterator[Any]:
+    """Two cores that take transports in turn: what one sends and the next receives are on different ones."""
+    from vertical import MediasoupVertical, spread
+
+    async def start() -> MediasoupVertical:
+        return MediasoupVertical(max_workers=2, placement=spread)
+
+    manager = runner.run(start())
+    yield manager
+    manager.destroy()
+    runner.run(manager.wait_destroyed())
+
+
 @pytest.fixture
 def worker(runner: asyncio.Runner, mediasoup: Any) -> Iterator[Any]:
     """A core process for one test; it must still be alive at the end."""

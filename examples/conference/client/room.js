@@ -12,8 +12,8 @@ export class Room extends EventTarget {
   #producers = new Map(); // kind -> Producer
   #consumers = new Map(); // id -> promise of a Consumer; its appData tells whose it is
 
-  // Enters the room and begins to send; resolves when the others can see this page.
-  static async enter({ url, name, tracks, ...listeners }) {
+  // Enters the room and begins to send `tracks`, if there are any; resolves when the others can see this page.
+  static async enter({ url, name, tracks, receives = true, ...listeners }) {
     const room = new Room();
     for (const [event, listener] of Object.entries(listeners)) room.addEventListener(event, listener);
     room.#signalling = new Signalling(url);
@@ -21,7 +21,7 @@ export class Room extends EventTarget {
     room.#signalling.addEventListener("close", ({ detail }) => room.#onClose(detail.reason));
     await room.#signalling.opened();
     try {
-      await room.#join(name, tracks);
+      await room.#join(name, tracks, receives);
     } catch (error) {
       room.leave();
       throw error;
@@ -50,11 +50,11 @@ export class Room extends EventTarget {
     this.dispatchEvent(new CustomEvent(event, { detail }));
   }
 
-  async #join(name, tracks) {
+  async #join(name, tracks, receives) {
     this.#device = await Device.factory();
     await this.#device.load({ routerRtpCapabilities: await this.#request("getRouterRtpCapabilities") });
-    this.#sending = await this.#createTransport("createSendTransport");
-    this.#receiving = await this.#createTransport("createRecvTransport");
+    if (tracks.length) this.#sending = await this.#createTransport("createSendTransport");
+    if (receives) this.#receiving = await this.#createTransport("createRecvTransport");
     const rtpCapabilities = this.#device.recvRtpCapabilities;
     const { peers } = await this.#request("join", { name, rtpCapabilities });
     for (const peer of peers) this.#onPeer(peer);

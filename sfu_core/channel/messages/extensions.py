@@ -137,6 +137,12 @@ class CoreInfo(Table):
     transports: U32
     """Of all logical workers."""
 
+    producers: U32
+    """Those that send to it, not what is piped here."""
+
+    consumers: U32
+    """Those that receive from it, not what is piped from here."""
+
     pipes: U32
     """Producers of other cores that are piped here."""
 
@@ -145,6 +151,9 @@ class CoreInfo(Table):
 
     workers: list[U32]
     """Pids of the logical workers that use it."""
+
+    counters: dict[str, U64]
+    """Of its media thread since it started, as WORKER_GET_CORE_STATS has them; empty where it does not tell."""
 
 
 class HostCores(Table):
