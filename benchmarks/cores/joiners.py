@@ -19,19 +19,19 @@ _STAY = 1.0  # s that a client keeps its socket
 class Joiners:
     """The child; clients join at the same time."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, dtls_parameters: dict[str, Any]) -> None:
+        """`dtls_parameters`: of all its clients, for `connect`."""
+        assert process.stdout
+        self.dtls_parameters = dtls_parameters
         self._process = process
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self.dtls_parameters: dict[str, Any] = {}
+        self._reading = asyncio.create_task(self._read(process.stdout))
 
     @classmethod
     async def start(cls) -> Self:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdin=-1, stdout=-1)
-        self = cls(process)
         assert process.stdout
-        self.dtls_parameters = json.loads(await process.stdout.readline())
-        self._reading = asyncio.create_task(self._read(process.stdout))
-        return self
+        return cls(process, json.loads(await process.stdout.readline()))
 
     async def join(self, transport: Any) -> None:
         """ICE and DTLS with the transport. TimeoutError if it takes 10 s."""

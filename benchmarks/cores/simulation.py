@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from sfu_core.channel import messages as m
@@ -124,7 +125,7 @@ class Host:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         for core in self.cores:
-            self._after(self._random.random() * SAMPLE_INTERVAL, lambda core=core: self._sample(core, 0.0, 0.0))
+            self._after(self._random.random() * SAMPLE_INTERVAL, partial(self._sample, core, 0.0, 0.0))
         self._after(0, self._open_rooms)
 
     def run(self, seconds: float) -> Iterator[float]:
@@ -146,7 +147,7 @@ class Host:
 
         def answered() -> None:
             core.member.measure((done - work) / max(asked - since, 1e-9), predicted, WATERMARK)
-            self._after(SAMPLE_INTERVAL, lambda: self._sample(core, done, asked))
+            self._after(SAMPLE_INTERVAL, partial(self._sample, core, done, asked))
 
         self._after(SAMPLE_DELAY, answered)
 
@@ -158,7 +159,7 @@ class Host:
         self.rooms[room] = None
         self.opened += 1
         for _ in range(size):  # most come within the first minute
-            self._after(self._random.expovariate(1 / 20), lambda: self._join(room))
+            self._after(self._random.expovariate(1 / 20), partial(self._join, room))
         self._after(self._random.expovariate(self._rate), self._open_rooms)
 
     def _join(self, room: Room) -> None:
@@ -168,7 +169,7 @@ class Host:
         if not (room.webinar and room.publishers):
             self._publish(room, person)
         room.people[person] = None
-        self._after(self._random.expovariate(1 / self._stay), lambda: self._leave(room, person))
+        self._after(self._random.expovariate(1 / self._stay), partial(self._leave, room, person))
 
     def _publish(self, room: Room, person: Person) -> None:
         person.streams = [Stream(kind, person.sends_on) for kind in m.MediaKind]

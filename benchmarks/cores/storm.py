@@ -39,7 +39,7 @@ class Storm:
     async def _join(self) -> None:
         transport = await self._router.create_webrtc_transport(webrtc_server=self._server)
         connected = asyncio.Event()
-        transport.on("dtlsstatechange", lambda state: state == "connected" and connected.set())
+        transport.on("dtlsstatechange", lambda state: connected.set() if state == "connected" else None)
         try:
             async with asyncio.timeout(10):
                 await transport.connect(dtls_parameters=self._joiners.dtls_parameters)

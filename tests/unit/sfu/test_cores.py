@@ -134,3 +134,21 @@ def test_placement(tmp_path: Path) -> None:
     assert [(row["cores"], row["policy"]) for row in rows] == [
         (cores, policy) for cores in (16, 64) for policy in ("fill_first", "spread")
     ]
+
+
+def test_hops(tmp_path: Path) -> None:
+    out = tmp_path / "ring.json"
+    command = [sys.executable, "benchmarks/ring/hops.py", "--quick", "--json", str(out)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if len(stage.cpus()) < 2:
+        pytest.skip("a reader and a writer need a CPU each")
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+    rows = json.loads(out.read_text())["results"]
+    costs, delays = ([row for row in rows if row["part"] == part] for part in ("cost", "delay"))
+    assert {(row["reader"], row["size"]) for row in delays} == {
+        (reader, size) for reader in ("running", "sleeping", "engine") for size in (200, 1200)
+    }
+    assert all(0 < row["ringNs"] < row["udpNs"] for row in costs)
+    assert all(0 < row[f"{path}P50"] <= row[f"{path}P99"] for row in delays for path in ("ring", "udp"))
+    running = [row["ringP50"] for row in delays if row["reader"] == "running"]
+    assert max(running) < min(row["ringP50"] for row in delays if row["reader"] == "sleeping")
