@@ -12,7 +12,7 @@ SOURCE := setup.py $(wildcard sfu_core/_*.pyx sfu_core/_*.pxd sfu/_*.pyx sfu_cor
 NATIVE := tests/unit/core tests/unit/sfu/test_load.py tests/media
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build debug asan test unit conformance interop fault fuzz lint types wheel bench broadcast docs clean full ci
+.PHONY: help setup build debug asan test unit conformance interop fault fuzz lint types wheel bench broadcast cores docs clean full ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ bench: $(BUILT) ## how many packets per second per core does this machine forwar
 
 broadcast: setup ## examples/broadcast: a test picture, 100 viewers, and the cores live (ARGS: its options)
 	$(PY) -m examples.broadcast $(or $(ARGS),--viewers 100)
+
+cores: build ## measure many cores and the ring (10 minutes), and write the tables of docs/
+	$(PY) -m benchmarks.cores --json benchmarks/results/cores.json
+	$(PY) benchmarks/ring/hops.py --json benchmarks/results/ring.json
+	$(PY) scripts/readme_table.py
 
 docs: build ## the tests that read the documentation
 	$(PY) -m pytest tests/rules -k docs

@@ -1,7 +1,9 @@
-"""Writes the measured tables of README.md from stored runs; the rule tests see that they agree.
+"""Writes the measured tables of README.md and of docs/ from stored runs; the rule tests see that they agree.
 
 sfu bench --json benchmarks/results/forward.json
 python -m benchmarks.signalling --json benchmarks/results/signalling.json
+python -m benchmarks.cores --json benchmarks/results/cores.json
+python benchmarks/ring/hops.py --json benchmarks/results/ring.json
 python scripts/readme_table.py
 """
 
@@ -13,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 SUITES = ("plain", "gcm", "cm")
+NOTHING = "No run is stored with this version: [benchmarks](../benchmarks/README.md) has the commands.\n"
+BUSY = 0.05  # share of a turn
 
 
 def load(name: str) -> dict[str, Any]:
@@ -58,22 +61,16 @@ def signalling(run: dict[str, Any]) -> str:
 
 
 def measured() -> str:
-    """Everything between the markers."""
-    if not all((RESULTS / name).exists() for name in ("forward.json", "signalling.json")):
+    """README: one core, and a line on many."""
+    if not stored("forward.json", "signalling.json"):
         return "No run is stored with this version: `make bench` tells what this machine does.\n"
     forward, signals = load("forward.json"), load("signalling.json")
     machine = forward["machine"]
     start = next(row for row in signals["results"] if row["what"] == "worker start")
-    waited = max(row["waited"] for row in forward["results"])
-    busy = (
-        f" Other work had the CPU for up to {waited:.0%} of a turn, so take the ratios with care."
-        if waited > 0.05
-        else ""
-    )
     return f"""\
 CPU time of the core's media thread for a packet delivered over loopback, in µs, and in brackets its ratio to the
 `sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench --fan-out 1,100 --size 1200`
-on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}.{busy}
+on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}.{busy(forward)}
 
 {forwarding(forward)}
 
@@ -81,15 +78,218 @@ Signalling (`python -m benchmarks.signalling`); a worker starts in {start["secon
 CPU while idle:
 
 {signalling(signals)}
+{many_cores()}"""
+
+
+def stored(*names: str) -> bool:
+    return all((RESULTS / name).exists() for name in names)
+
+
+def busy(run: dict[str, Any]) -> str:
+    """A warning if other work had the CPUs."""
+    waited = max(row.get("waited", 0) for row in run["results"])
+    if waited <= BUSY:
+        return ""
+    return f" Other work had the CPU for up to {waited:.0%} of a turn, so take the ratios with care."
+
+
+# Many cores
+
+
+def many_cores() -> str:
+    """One sentence for README; the tables are in docs/vertical.md."""
+    if not stored("cores.json"):
+        return ""
+    rows = [row for row in load("cores.json")["results"] if row["part"] == "rooms" and row["cores"] == 2]
+    ratios = ", ".join(f"{row['ratio'][1]:.2f} ({row['room']})" for row in rows)
+    return f"""
+One room over two cores delivers {ratios} times as many packets per CPU-second as two rooms that have a core each
+([the tables](docs/vertical.md#measured)).
 """
 
 
-def updated(text: str) -> str:
-    """README with the tables of the stored runs."""
+def cores() -> str:
+    """docs/vertical.md."""
+    if not stored("cores.json"):
+        return NOTHING
+    run = load("cores.json")
+    machine, parts = run["machine"], {row["part"]: [] for row in run["results"]}
+    for row in run["results"]:
+        parts[row["part"]].append(row)
+    return f"""\
+`python -m benchmarks.cores` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}; medians,
+in brackets quartiles ([how it is measured](../benchmarks/README.md)).{busy(run)}
+
+One room over all cores beside as many rooms that have a core each: CPU time of the media threads for a delivered packet
+of 1200 bytes (AES-GCM), and packets per CPU-second of the room to those of the rooms alone.
+
+{rooms(parts["rooms"])}
+
+200 joins a second (ICE, DTLS) beside running traffic: delay of its packets in µs.
+
+{storm(parts["storm"])}
+
+Start and idle, all processes below the application:
+
+{idle(parts["idle"])}
+
+Placement, simulated with seed {parts["placement"][0]["seed"]}: rooms of 2 to 400 people come and go for
+{parts["placement"][0]["seconds"] // 60} minutes; means of the second half.
+
+{placement(parts["placement"])}
+"""
+
+
+def table(titles: str, rows: list[list[str]]) -> str:
+    heads = titles.split(" | ")
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def quartiles(values: list[float], digits: int) -> str:
+    low, middle, high = (f"{value:,.{digits}f}" for value in values)
+    return f"{middle} ({low} … {high})"
+
+
+def rooms(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "room | cores | beside | room, µs | alone, µs | ratio | packets/CPU-s | crossing | pipes | mesh",
+        [
+            [
+                row["room"],
+                str(row["cores"]),
+                f"{row['cores']} rooms {row['alone']}",
+                f"{row['roomNs'][1] / 1000:.2f}",
+                f"{row['aloneNs'][1] / 1000:.2f}",
+                quartiles(row["ratio"], 2),
+                f"{row['packetsPerCpuSecond']:,}",
+                f"{row['crossing']:.1%}",
+                str(row["pipes"]),
+                str(row["mesh"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def storm(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "cores | joins/s | failed | quiet p50 | quiet p99 | p50 in the storm | p99 in the storm | added at p99",
+        [
+            [
+                str(row["cores"]),
+                str(row["joinsPerSecond"]),
+                str(row["failed"]),
+                *(f"{row[name][1]:,.0f}" for name in ("quietP50Us", "quietP99Us", "stormP50Us", "stormP99Us")),
+                quartiles(row["addedUs"], 0),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def idle(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "cores | started in s | idle, percent of a CPU for each core",
+        [[str(row["cores"]), quartiles(row["startSeconds"], 2), quartiles(row["idlePercent"], 2)] for row in rows],
+    )
+
+
+def placement(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "cores | policy | load | highest | in use | core time ≥ 60 % | > 100 % | misplaced | pipes | mesh"
+        " | rooms on one core | further cores",
+        [
+            [
+                str(row["cores"]),
+                row["policy"],
+                f"{row['loadMean']} %",
+                f"{row['loadHighest']} %",
+                f"{row['coresInUse']}",
+                f"{row['pastWatermark']:.1%}",
+                f"{row['overloaded']:.1%}",
+                f"{row['misplaced'] / row['placed']:.1%}",
+                f"{row['pipes']:,}",
+                f"{row['mesh']:,}",
+                f"{row['onOneCore']:.0%}",
+                f"{row['furtherCores']:,}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+# The ring
+
+
+def ring() -> str:
+    """docs/ring.md."""
+    if not stored("ring.json"):
+        return NOTHING
+    run = load("ring.json")
+    machine = run["machine"]
+    costs, delays = ([row for row in run["results"] if row["part"] == part] for part in ("cost", "delay"))
+    return f"""\
+`python benchmarks/ring/hops.py` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), medians of {costs[0]["rounds"]}
+rounds in turns. CPU time of both sides for a record, in ns:
+
+{hop_costs(costs)}
+
+On the way from before it is written until its last byte is read, in µs; in brackets the p99 of the best and of the
+worst round. A reader "as the engine" sleeps as the media thread does: in ticks of 400 µs when packets come often.
+
+{hop_delays(delays)}
+"""
+
+
+def hop_costs(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "reader | bytes | burst | ring | bare ring | UDP loopback | ring : bare | UDP : ring",
+        [
+            [
+                row["reader"],
+                str(row["size"]),
+                str(row["burst"]),
+                f"{row['ringNs']:,.0f}",
+                f"{row['bareNs']:,.0f}" if "bareNs" in row else "",
+                f"{row['udpNs']:,.0f}",
+                f"{row['ringNs'] / row['bareNs']:.2f}" if "bareNs" in row else "",
+                f"{row['udpNs'] / row['ringNs']:.1f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def hop_delays(rows: list[dict[str, Any]]) -> str:
+    reader = {"running": "running", "sleeping": "sleeping", "engine": "as the engine"}
+    return table(
+        "reader | bytes | a packet every | ring p50 | ring p99 | UDP p50 | UDP p99",
+        [
+            [
+                reader[row["reader"]],
+                str(row["size"]),
+                f"{row['gapUs']} µs",
+                f"{row['ringP50']:,.1f}",
+                f"{row['ringP99']:,.1f} ({row['ringP99Range'][0]:,.1f} … {row['ringP99Range'][1]:,.1f})",
+                f"{row['udpP50']:,.1f}",
+                f"{row['udpP99']:,.1f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+PAGES = {"README.md": measured, "docs/vertical.md": cores, "docs/ring.md": ring}
+
+
+def updated(page: str, text: str) -> str:
+    """A page with the tables of the stored runs."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{measured()}{END}{after}"
+    return f"{before}{BEGIN}\n{PAGES[page]()}{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text()))
+    for name in PAGES:
+        (ROOT / name).write_text(updated(name, (ROOT / name).read_text()))

@@ -37,7 +37,7 @@ def cpus() -> list[int]:
 
 async def core_pids(vertical: Any) -> list[int]:
     """The core processes of a vertical (the only place here that asks for them)."""
-    return list((await vertical.get_stats())["pidusages"] or ())
+    return [core.pid for core in await vertical.cores()]
 
 
 @dataclass(frozen=True)

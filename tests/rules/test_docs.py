@@ -61,11 +61,12 @@ def test_every_benchmark_is_described() -> None:
             assert path.stem in page, name(path)
 
 
-def test_readme_shows_the_stored_runs() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/vertical.md", "docs/ring.md"])
+def test_pages_show_the_stored_runs(page: str) -> None:
     """Numbers are not typed: `python scripts/readme_table.py` writes them."""
     script = runpy.run_path(str(ROOT / "scripts/readme_table.py"))
-    text = (ROOT / "README.md").read_text()
-    assert text == script["updated"](text)
+    text = (ROOT / page).read_text()
+    assert text == script["updated"](page, text)
 
 
 def test_readme_begins_with_one_sentence() -> None:
