@@ -23,7 +23,7 @@ class Hosting:
 
     async def prepare(self, router: Router, server: Server | None, member: Member, message: m.Request[Any]) -> None:
         """Whatever the transport that `message` asks for needs is on `member`."""
-        await self._router_on(router, member)
+        await self.router_on(router, member)
         if server is not None:
             await self.server_on(server, member)
         elif not leave_ports_open(_listen_infos(message)):
@@ -37,7 +37,8 @@ class Hosting:
             server.home = await self._pool.choose(router.has_room_on)
         return server.home
 
-    async def _router_on(self, router: Router, member: Member) -> None:
+    async def router_on(self, router: Router, member: Member) -> None:
+        """Returns when the router is there."""
         if member not in router.members:
             message = m.WorkerCreateRouter(router_id=router.id)
             router.members[member] = self._start(self._make_on(router, member, message))

@@ -5,6 +5,7 @@ Belongs to one event loop. Knows channels and their ends; nothing of routers or 
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,6 +20,9 @@ from vertical.pulse import CoreHungError, memory_of, standstill
 
 if TYPE_CHECKING:
     from sfu_core._slab_read import SlabReader
+
+if TYPE_CHECKING:
+    from vertical.tree import MirrorTransport
 
 SAMPLE_INTERVAL: Final = 1.0
 FENCE_TIMEOUT: Final = 2.0
@@ -171,6 +175,9 @@ class Pool:
         """`forward_logs`: nobody else listens to what the members log."""
         self.watermark = watermark
         self.policy: Policy = policy or (lambda candidates: fill_first(candidates, watermark))
+        self.mirror_group = uuid.uuid4().hex
+        self.mirror_ends: dict[str, MirrorTransport] = {}
+        """By id, of all logical workers (see `vertical.mirrors`)."""
         self._spawn = spawn
         self._count = count
         self._watcher = watcher

@@ -7,10 +7,11 @@ are random and pass unchanged.
 
 from collections.abc import Iterator
 from itertools import count
-
-import msgspec
+from typing import TypeVar
 
 from sfu_core.channel import messages as m
+
+R = TypeVar("R")
 
 _numbers: Iterator[int] = count(1)
 
@@ -25,23 +26,21 @@ def producer_id(wire_id: str) -> str:
     return wire_id.rpartition("@")[0]
 
 
-def read_transport_dump(dump: m.TransportDumpResponse) -> m.TransportDumpResponse:
-    """A member's dump with the application's ids."""
-    base, listener = dump.base, dump.base.rtp_listener
+def read(reply: R) -> R:
+    """What a member answered, with the application's ids."""
+    if isinstance(reply, m.ProducerDumpResponse):
+        reply.id = producer_id(reply.id)
+    elif isinstance(reply, m.ConsumerDumpResponse):
+        reply.data.base.producer_id = producer_id(reply.data.base.producer_id)
+    elif isinstance(reply, m.TransportDumpResponse):
+        _read_transport_dump(reply.base)
+    return reply
+
+
+def _read_transport_dump(base: m.TransportBaseDump) -> None:
+    listener = base.rtp_listener
     base.producer_ids = [producer_id(each) for each in base.producer_ids]
     for each in listener.ssrc_table:
         each.value = producer_id(each.value)
     for item in (*listener.mid_table, *listener.rid_table):
         item.value = producer_id(item.value)
-    return dump
-
-
-def read_producer_dump(dump: m.ProducerDumpResponse) -> m.ProducerDumpResponse:
-    """The same for a producer."""
-    return msgspec.structs.replace(dump, id=producer_id(dump.id))
-
-
-def read_consumer_dump(dump: m.ConsumerDumpResponse) -> m.ConsumerDumpResponse:
-    """The same for a consumer."""
-    dump.data.base.producer_id = producer_id(dump.data.base.producer_id)
-    return dump

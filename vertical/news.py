@@ -11,9 +11,9 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.channel import Listener
 from sfu_core.channel.codec import NotificationFrame
 from sfu_core.channel.delivery import Deliveries
-from vertical import views
+from vertical import mirror_views, views
 from vertical.members import Member
-from vertical.tree import Consumer, Producer, Tree
+from vertical.tree import AnyProducer, Consumer, Producer, Tree
 
 
 class News:
@@ -59,9 +59,13 @@ class News:
 
     def watch(self, id: str, member: Member, wire_id: str) -> None:
         """The object is about to be created on `member`; its news are held until `release`."""
-        self._held[id] = []
+        self.hold(id)
         self._watched[id] = member, wire_id
         member.channel.subscribe(wire_id, lambda notification: self._arrived(id, notification))
+
+    def hold(self, id: str) -> None:
+        """The same for an object that is on no member."""
+        self._held[id] = []
 
     def release(self, id: str) -> None:
         """The application is about to hear that the object exists; its news come after that."""
@@ -81,6 +85,13 @@ class News:
             case m.ProducerScore() if isinstance(record, Producer):
                 self.tell(id, notification)
                 self._producer_score(record, notification)
+            case m.ProducerTrace() if isinstance(record, Producer):
+                for each, news in self._viewers(record):
+                    if notification.type in each.traced:
+                        news.tell(each.id, notification)
+            case m.ProducerVideoOrientationChange() if isinstance(record, Producer):
+                for each, news in self._viewers(record):
+                    news.tell(each.id, notification)
             case m.ConsumerScore() if isinstance(record, Consumer):
                 self.score(record, notification.score)
             case m.ConsumerProducerClose():
@@ -98,17 +109,24 @@ class News:
             self._held[id] = held
         self.tell(id, notification)
 
+    def _viewers(self, producer: Producer) -> list[tuple[AnyProducer, "News"]]:
+        """Itself, and what mirrors it in other routers, with whoever tells these."""
+        return [(producer, self), *((mirror, mirror.news) for mirror in producer.mirrors)]
+
     # Scores
 
     def _producer_score(self, producer: Producer, notification: m.ProducerScore) -> None:
         producer.scores = {score.encoding_idx: score for score in notification.scores}
-        for consumer in producer.consumers.values():
-            if consumer.remote and consumer.type is not m.RtpType.PIPE:
-                self.score(consumer, consumer.score)
+        for mirror in producer.mirrors:
+            mirror.news.tell(mirror.id, mirror_views.producer_score(notification.scores, mirror))
+        for each, news in self._viewers(producer):
+            for consumer in each.consumers.values():
+                if isinstance(consumer, Consumer) and consumer.remote and consumer.type is not m.RtpType.PIPE:
+                    news.score(consumer, consumer.score)
 
     def score(self, consumer: Consumer, own: m.ConsumerScores) -> None:
         """Tell what its member says of it, unless that is what was told last."""
-        told = views.scores(own, consumer.producer, consumer.type) if consumer.remote else own
+        told = views.scores(own, consumer.producer.source, consumer.type) if consumer.remote else own
         if told != consumer.score or not consumer.remote:
             consumer.score = told
             self.tell(consumer.id, m.ConsumerScore(score=told))

@@ -6,16 +6,17 @@ pipe is wanted, not what it is made of (`vertical.links`).
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from sfu_core.errors import NotFoundError
 from vertical.links import Carried, Link
 from vertical.members import Member
 from vertical.rings import best_link
-from vertical.tree import Consumer, Producer, Router
+from vertical.tree import Producer, Router
 
 MakeLink: TypeAlias = Callable[[Router, Member, Member], Link]
+BringRouter: TypeAlias = Callable[[Router, Member], Awaitable[None]]
 StartTask: TypeAlias = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
@@ -52,9 +53,10 @@ class Piped:
 class Pipes:
     """Of one logical worker."""
 
-    def __init__(self, start: StartTask, make_link: MakeLink = best_link) -> None:
+    def __init__(self, start: StartTask, bring_router: BringRouter, make_link: MakeLink = best_link) -> None:
         """`start` runs a coroutine as a task that ends with the logical worker."""
         self._start = start
+        self._bring_router = bring_router
         self._make_link = make_link
         self._links: dict[Router, dict[frozenset[Member], _Held]] = {}
         self.count = 0
@@ -79,25 +81,21 @@ class Pipes:
             piped = self._pipe(producer, far)
         piped.users[consumer_id] = False
         try:
-            await asyncio.shield(piped.making)
+            await _made(piped)
             await self._synchronise(piped)
         except BaseException:
             self._release(piped, consumer_id)
             raise
 
-    async def want(self, consumer: Consumer, wanted: bool) -> None:
+    async def want(self, producer: Producer, far: Member, consumer_id: str, wanted: bool) -> None:
         """Returns when packets cross for all who want them, and for nobody else."""
-        piped = consumer.producer.piped.get(consumer.transport.member)
-        if piped is not None and consumer.id in piped.users:
-            piped.users[consumer.id] = wanted
+        piped = producer.piped.get(far)
+        if piped is not None and consumer_id in piped.users:
+            piped.users[consumer_id] = wanted
             await self._synchronise(piped)
 
-    def release(self, consumer: Consumer) -> None:
+    def release(self, producer: Producer, far: Member, consumer_id: str) -> None:
         """It does not consume any more; the last one takes the pipe along."""
-        self.release_of(consumer.producer, consumer.transport.member, consumer.id)
-
-    def release_of(self, producer: Producer, far: Member, consumer_id: str) -> None:
-        """The same by id, for a consumer that never came to be."""
         piped = producer.piped.get(far)
         if piped is not None:
             self._release(piped, consumer_id)
@@ -115,9 +113,9 @@ class Pipes:
         """Its links end with it."""
         self._links.pop(router, None)
 
-    def carried(self, consumer: Consumer) -> Carried | None:
-        """What brings its producer to a remote consumer."""
-        piped = consumer.producer.piped.get(consumer.transport.member)
+    def carried(self, producer: Producer, far: Member) -> Carried | None:
+        """What brings the producer to that member."""
+        piped = producer.piped.get(far)
         return piped.carried if piped is not None else None
 
     # Making
@@ -150,9 +148,14 @@ class Pipes:
         held = links.get(key)
         if held is None or _failed(held.opening):
             link = self._make_link(router, near, far)
-            held = links[key] = _Held(key, link, self._start(link.open()))
+            held = links[key] = _Held(key, link, self._start(self._open(link, router, far)))
         held.uses += 1
         return held
+
+    async def _open(self, link: Link, router: Router, far: Member) -> None:
+        """Whoever consumes over there may be in another router."""
+        await self._bring_router(router, far)
+        await link.open()
 
     async def _synchronise(self, piped: Piped) -> None:
         async with piped.changing:
@@ -200,6 +203,16 @@ class Pipes:
                 del self._links[router]
             if not _failed(held.opening):
                 held.link.close()
+
+
+async def _made(piped: Piped) -> None:
+    """Wait for it. NotFoundError if it ended with its own logical worker, which need not be the one that waits."""
+    try:
+        await asyncio.shield(piped.making)
+    except asyncio.CancelledError:
+        if piped.making.cancelled():
+            raise NotFoundError(f"producer {piped.producer.id!r} was closed") from None
+        raise
 
 
 def _failed(task: "asyncio.Task[None]") -> bool:

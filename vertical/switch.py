@@ -17,8 +17,8 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.channel import EndListener, Listener, LogListener
 from sfu_core.channel.place import Place
 from sfu_core.errors import UnsupportedError, WorkerClosedError
-from vertical import names
 from vertical.members import Member, Pool
+from vertical.mirrors import NEEDED, SERVED
 from vertical.operations import Operations
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
@@ -39,18 +39,6 @@ def next_pid() -> int:
 
 
 _log = logging.getLogger(__name__)
-
-
-async def _dump_transport(operations: Operations, message: m.TransportDump, id: str) -> m.TransportDumpResponse:
-    return names.read_transport_dump(await operations.forward(message, id))
-
-
-async def _dump_producer(operations: Operations, message: m.ProducerDump, id: str) -> m.ProducerDumpResponse:
-    return names.read_producer_dump(await operations.forward(message, id))
-
-
-async def _dump_consumer(operations: Operations, message: m.ConsumerDump, id: str) -> m.ConsumerDumpResponse:
-    return names.read_consumer_dump(await operations.forward(message, id))
 
 
 ROUTES: Final[dict[type[m.Request[Any]], Route]] = {
@@ -74,11 +62,11 @@ ROUTES: Final[dict[type[m.Request[Any]], Route]] = {
     m.TransportConsume: Operations.consume,
     m.TransportCloseProducer: Operations.close_producer,
     m.TransportCloseConsumer: Operations.close_consumer,
-    m.TransportDump: _dump_transport,
-    m.ProducerDump: _dump_producer,
+    m.RouterCreateMirrorTransport: lambda on, r, id: on.mirrors.create_transport(r, id),
+    m.MirrorTransportConnect: lambda on, r, id: on.mirrors.connect(r, id),
     m.ProducerPause: Operations.pause_producer,
     m.ProducerResume: Operations.pause_producer,
-    m.ConsumerDump: _dump_consumer,
+    m.ProducerEnableTraceEvent: Operations.trace_producer,
     m.ConsumerGetStats: Operations.consumer_stats,
     m.ConsumerPause: Operations.pause_consumer,
     m.ConsumerResume: Operations.pause_consumer,
@@ -105,7 +93,7 @@ class Switch:
         self.pid = next_pid() if pid is None else pid
         self._loop = asyncio.get_running_loop()
         self._pool = pool
-        self._place = _place_of(pool.members)
+        self._place = _place_of(pool)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._answers: set[asyncio.Future[Any]] = set()
         self._log_listeners: list[LogListener] = []
@@ -217,7 +205,7 @@ class Switch:
 
     async def _perform(self, message: m.Request[Any], handler_id: str, answer: asyncio.Future[Any]) -> None:
         try:
-            await self._operations.turn()
+            await self._operations.creations.turn()
             result = await self._route(message, handler_id)
         except Exception as error:
             if not answer.done():
@@ -256,12 +244,18 @@ class Switch:
             self._end.set_result(None)
 
 
-def _place_of(members: list[Member]) -> Place:
+def _place_of(pool: Pool) -> Place:
     """Where members of one host are; members of several hosts are nobody's neighbours together."""
+    members = pool.members
     first = members[0].place
     extensions = frozenset.intersection(*(member.place.extensions for member in members))
     served = (extensions & FORWARDED) | {m.TransportCoreGone.EVENT}
-    place = msgspec.structs.replace(first, extensions=served)
+    mirrors = extensions >= NEEDED
+    place = msgspec.structs.replace(
+        first,
+        extensions=(served | SERVED) if mirrors else served,
+        mirror_group=pool.mirror_group if mirrors else "",
+    )
     if all(member.place.shares_host_with(first) for member in members):
         return place
     return msgspec.structs.replace(place, host_id=uuid.uuid4().hex, announced_addresses=())

@@ -10,7 +10,8 @@ import msgspec
 
 from sfu_core.channel import messages as m
 from vertical.links import Carried
-from vertical.tree import Consumer, Producer, Router, Server, Transport, Tree
+from vertical.mirror_views import base_of
+from vertical.tree import AnyProducer, AnyTransport, Consumer, Producer, Router, Server, Tree
 
 
 def worker_dump(pid: int, tree: Tree) -> m.WorkerDumpResponse:
@@ -22,7 +23,7 @@ def worker_dump(pid: int, tree: Tree) -> m.WorkerDumpResponse:
         channel_message_handlers=m.ChannelMessageHandlers(
             channel_request_handlers=list(tree.objects),
             channel_notification_handlers=[
-                id for id, record in tree.objects.items() if isinstance(record, Transport | Producer)
+                id for id, record in tree.objects.items() if isinstance(record, AnyTransport | AnyProducer)
             ],
         ),
     )
@@ -102,18 +103,12 @@ def consumer_stats(
         return m.ConsumerGetStatsResponse(stats=sent)
     if consumer.type is m.RtpType.SIMPLE:
         return m.ConsumerGetStatsResponse(stats=[*sent, *source.stats[:1]])
-    behind = [ssrc for stats in own.stats if (ssrc := _original(stats, consumer.producer, carried)) is not None]
-    return m.ConsumerGetStatsResponse(stats=[*sent, *(stats for stats in source.stats if _ssrc(stats) in behind)])
+    behind = [ssrc for stats in own.stats if (ssrc := _original(stats, consumer.producer.source, carried)) is not None]
+    received = [stats for stats in source.stats if base_of(stats).ssrc in behind]
+    return m.ConsumerGetStatsResponse(stats=[*sent, *received])
 
 
 def _original(stats: m.StreamStats, producer: Producer, carried: Carried | None) -> int | None:
     """The sender's SSRC of the stream that came through a pipe with these statistics."""
-    index = carried.stream_of(_ssrc(stats)) if carried is not None else None
+    index = carried.stream_of(base_of(stats).ssrc) if carried is not None else None
     return producer.scores[index].ssrc if index is not None and index in producer.scores else None
-
-
-def _ssrc(stats: m.StreamStats) -> int:
-    data = stats.data
-    while not isinstance(data, m.BaseStats):
-        data = data.base.data
-    return data.ssrc

@@ -29,6 +29,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     announced_addresses: tuple[str, ...] = ()
     protocol_version: int = PROTOCOL_VERSION
     extensions: frozenset[int] = frozenset()
+    mirror_group: str = ""
+    """Workers with the same one show each other's producers without pipes (RouterCreateMirrorTransport)."""
 
     def shares_host_with(self, other: "Place") -> bool:
         return self.host_id == other.host_id

@@ -1,22 +1,25 @@
 """`pipe_to_router`: a producer of one router as a producer of another."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
+from ..channel import messages as m
 from ..channel.place import meeting_addresses, wildcard_for
-from ..errors import NotFoundError
+from ..errors import NotFoundError, SfuError
+from . import ortc
 from .consumer import Consumer
 from .convert.arguments import bool_argument
+from .convert.network import transport_options
 from .data_consumer import DataConsumer
 from .data_producer import DataProducer
 from .entity import new_id
-from .listen import exactly_one
+from .listen import exactly_one, udp_listen_info
 from .log import Logger
 from .pipe_transport import PipeTransport
 from .producer import Producer
-from .types import TransportListenInfo
+from .types import SctpOptions, TransportListenInfo
 
 if TYPE_CHECKING:
     from .router import Router
@@ -38,11 +41,13 @@ class PipeToRouterResult:
     pipe_data_producer: DataProducer | None = None
 
 
+CreatePipe: TypeAlias = m.RouterCreatePipeTransport | m.RouterCreateMirrorTransport
+
 Pair = dict[str, PipeTransport]
 """A PipeTransport in each of two routers (by router id), connected to each other."""
 
-Pairs = dict[str, "asyncio.Task[Pair]"]
-"""A router's pairs by the id of the other router, each from the moment it is being made."""
+Pairs = dict[tuple[str, bool], "asyncio.Task[Pair]"]
+"""A router's pairs by the id of the other router and whether they mirror, each from the moment it is being made."""
 
 
 def checked_options(
@@ -80,14 +85,28 @@ def _announced(address: str) -> TransportListenInfo:
     return {"protocol": "udp", "ip": wildcard_for(address), "announcedAddress": address}
 
 
+def can_mirror(producer: Producer, source: "Router", target: "Router") -> bool:
+    """Whether the workers can show the producer in `target` without a pipe: they have their cores in common, and
+    both routers give its codecs the same numbers."""
+    group = source._channel.place.mirror_group
+    if not group or group != target._channel.place.mirror_group:
+        return False
+    parameters = ortc.get_pipe_consumer_rtp_parameters(producer._consumable_rtp_parameters)
+    try:
+        mapping = ortc.get_producer_rtp_parameters_mapping(parameters, target._context.rtp_capabilities)
+    except (SfuError, TypeError):  # as producing over there is about to say
+        return False
+    return all(codec["payloadType"] == codec["mappedPayloadType"] for codec in mapping["codecs"])
+
+
 async def shared_pair(
-    source: "Router", target: "Router", options: dict[str, Any]
+    source: "Router", target: "Router", options: dict[str, Any], mirrored: bool = False
 ) -> tuple[PipeTransport, PipeTransport]:
     """The ends of the pair in `source` and in `target`, made now unless there is one."""
-    making = source._pipes.get(target.id)
+    making = source._pipes.get((target.id, mirrored))
     if making is None:
-        making = asyncio.ensure_future(_make_pair(source, target, options))
-        source._pipes[target.id] = target._pipes[source.id] = making
+        making = asyncio.ensure_future((_make_mirror if mirrored else _make_pair)(source, target, options))
+        source._pipes[target.id, mirrored] = target._pipes[source.id, mirrored] = making
         making.add_done_callback(lambda done: _made(source, target, done))
     # Whoever waits may be cancelled; the pair is made for the others.
     pair = await asyncio.shield(making)
@@ -98,9 +117,9 @@ def _made(source: "Router", target: "Router", making: "asyncio.Task[Pair]") -> N
     """Forget a pair that could not be made, or as soon as one of its ends ends; the other ends with it."""
 
     def forget() -> None:
-        for router, other in ((source, target), (target, source)):
-            if router._pipes.get(other.id) is making:
-                del router._pipes[other.id]
+        for router in (source, target):
+            for key in [key for key, pair in router._pipes.items() if pair is making]:
+                del router._pipes[key]
 
     if making.cancelled() or making.exception() is not None:
         forget()
@@ -116,17 +135,47 @@ def _made(source: "Router", target: "Router", making: "asyncio.Task[Pair]") -> N
 
 async def _make_pair(source: "Router", target: "Router", options: dict[str, Any]) -> Pair:
     here, there = _end_options(source, target, options)
-    made = await asyncio.gather(
-        source.create_pipe_transport(**here),
-        target.create_pipe_transport(**there),
-        return_exceptions=True,
+    creations = source.create_pipe_transport(**here), target.create_pipe_transport(**there)
+    return await _joined(source, target, creations, _connect)
+
+
+async def _make_mirror(source: "Router", target: "Router", options: dict[str, Any]) -> Pair:
+    creations = [router._create_pipe(_mirror_request(**options)) for router in (source, target)]
+    return await _joined(source, target, creations, PipeTransport._connect_mirror)
+
+
+def _mirror_request(
+    *,
+    listen_info: TransportListenInfo | None,
+    listen_ip: Any,
+    enable_rtx: bool | None,
+    enable_srtp: bool | None,
+    **sctp: Unpack[SctpOptions],
+) -> m.RouterCreateMirrorTransport:
+    """What was asked for must be right, and shows in the answer; nothing else comes of it."""
+    info = _LOOPBACK if listen_info is None and listen_ip is None else listen_info
+    options = m.PipeTransportOptions(
+        base=transport_options(sctp),
+        listen_info=udp_listen_info(info, listen_ip, None),
+        enable_rtx=bool(enable_rtx),
+        enable_srtp=bool(enable_srtp),
     )
+    return m.RouterCreateMirrorTransport(transport_id=new_id(), options=options)
+
+
+async def _joined(
+    source: "Router",
+    target: "Router",
+    creations: Iterable[Awaitable[PipeTransport]],
+    connect: Callable[[PipeTransport, PipeTransport], Awaitable[None]],
+) -> Pair:
+    made = await asyncio.gather(*creations, return_exceptions=True)
     ends = [end for end in made if isinstance(end, PipeTransport)]
     try:
         for failure in made:
             if isinstance(failure, BaseException):
                 raise failure
-        await asyncio.gather(_connect(ends[0], ends[1]), _connect(ends[1], ends[0]))
+        await asyncio.gather(connect(ends[0], ends[1]), connect(ends[1], ends[0]))
     except BaseException:
         for end in ends:
             end.close()

@@ -46,6 +46,11 @@ class PipeTransport(NetworkTransport):
         )
         self._tuple = api.to_api((await self._request(request)).tuple)
 
+    async def _connect_mirror(self, other: "PipeTransport") -> None:
+        """The same, within a group of workers that mirror."""
+        request = m.MirrorTransportConnect(transport_id=other.id)
+        self._tuple = api.to_api((await self._request_extension(request)).tuple)
+
     async def consume(self, *, producer_id: str, app_data: Any = None) -> Consumer:  # type: ignore[override]
         """Take out all of a producer's encodings for the other router."""
         app_data = checked_app_data(app_data)

@@ -183,7 +183,9 @@ class Router(Entity):
             enable_rtx=bool_argument(enable_rtx, "enable_rtx"),
             enable_srtp=bool_argument(enable_srtp, "enable_srtp"),
         )
-        request = m.RouterCreatePipeTransport(transport_id=new_id(), options=options)
+        return await self._create_pipe(m.RouterCreatePipeTransport(transport_id=new_id(), options=options), app_data)
+
+    async def _create_pipe(self, request: pipe.CreatePipe, app_data: Any = None) -> PipeTransport:
         response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
         return self._adopt(PipeTransport(self._context, response, app_data), "newtransport", self._transports)
 
@@ -276,8 +278,10 @@ class Router(Entity):
 
         The first call between two routers makes a pair of PipeTransports, with the options given; later calls,
         in either direction, share it. Left open, routers on different hosts meet at the addresses that these
-        announce, with SRTP and RTX; on one host over loopback, in clear. With `keep_id` the producer has the same id
-        there, which two routers of one worker cannot have. SCTP is on unless `enable_sctp` says otherwise.
+        announce, with SRTP and RTX; on one host over loopback, in clear. Between routers on the same cores
+        (`Place.mirror_group`) the pair is for show: nothing is piped until somebody consumes. With `keep_id` the
+        producer has the same id there, which two routers of one worker cannot have. SCTP is on unless `enable_sctp`
+        says otherwise.
         """
         ids = {"producer_id": producer_id, "data_producer_id": data_producer_id}
         options = {
@@ -291,7 +295,8 @@ class Router(Entity):
         bool_argument(keep_id, "keep_id")
         if data_producer_id is None:
             producer = self._context.find_producer(producer_id)
-            return await pipe.pipe_media(producer, *await pipe.shared_pair(self, router, options), keep_id)
+            mirrored = pipe.can_mirror(producer, self, router)
+            return await pipe.pipe_media(producer, *await pipe.shared_pair(self, router, options, mirrored), keep_id)
         data_producer = self._context.find_data_producer(data_producer_id)
         return await pipe.pipe_data(data_producer, *await pipe.shared_pair(self, router, options), keep_id)
 

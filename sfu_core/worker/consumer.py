@@ -32,6 +32,7 @@ from sfu_core.channel.messages import (
 from sfu_core.errors import SfuError
 from sfu_core.worker.dispatch import Event, Slab
 from sfu_core.worker.events import EngineEvent
+from sfu_core.worker.loan import Loan
 from sfu_core.worker.producer import Producer, RecvStream
 from sfu_core.worker.rtp import Format, extension_ids, formats, media_codecs, stream_dump
 from sfu_core.worker.stats import send_stream_stats, trace_info
@@ -87,14 +88,14 @@ class SendStream:
             nack=self.format.nack,
             pipe=consumer.type is RtpType.PIPE,
             ignore_dtx=consumer.ignore_dtx,
-            paused=consumer.paused,
+            paused=consumer.halted,
         )
 
 
 class Consumer:
     """Exists from TRANSPORT_CONSUME until it, its producer, its transport or its router is closed."""
 
-    def __init__(self, transport: "Transport", producer: Producer, request: TransportConsume) -> None:
+    def __init__(self, transport: "Transport", producer: Producer | Loan, request: TransportConsume) -> None:
         self.context = transport.context
         self.transport = transport
         self.producer = producer
@@ -114,6 +115,11 @@ class Consumer:
         self.context.registry.add(self.id, self)
         transport.consumers[self.id] = self
         producer.consumers[self.id] = self
+
+    @property
+    def halted(self) -> bool:
+        """Whether the engine must send nothing, whatever comes from the producer's streams."""
+        return self.paused or (self.producer_paused and self.producer.halts_consumers)
 
     def close(self) -> None:
         """End it without a word; whoever asked for it knows."""
@@ -202,7 +208,8 @@ class Consumer:
     def on_producer_paused(self, paused: bool) -> None:
         """The producer was paused or resumed."""
         if paused != self.producer_paused:
-            self.producer_paused = paused
+            was_halted, self.producer_paused = self.halted, paused
+            self._tell_engine(was_halted)
             self.context.notify(ConsumerProducerPause() if paused else ConsumerProducerResume(), self.id)
 
     def on_producer_closed(self) -> None:
@@ -226,7 +233,7 @@ class Consumer:
     # --- towards the engine
 
     def _open_streams(self) -> None:
-        by_ssrc = {stream.mapped_ssrc: stream for stream in self.producer.streams}
+        by_ssrc = self.producer.by_mapped_ssrc()
         try:
             for format, consumable in zip(formats(self.parameters), self.consumable_encodings, strict=False):
                 source = by_ssrc.get(consumable.ssrc or 0)
@@ -246,7 +253,10 @@ class Consumer:
         self.streams.clear()
 
     def _set_paused(self, paused: bool) -> None:
-        if paused != self.paused:
+        was_halted, self.paused = self.halted, paused
+        self._tell_engine(was_halted)
+
+    def _tell_engine(self, was_halted: bool) -> None:
+        if self.halted != was_halted:
             for stream in self.streams:
-                self.context.engine.pause_send_stream(stream.handle, paused)
-            self.paused = paused
+                self.context.engine.pause_send_stream(stream.handle, self.halted)

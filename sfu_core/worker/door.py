@@ -70,9 +70,10 @@ class Door:
         visit = self._loop.create_task(self._serve(visitor))
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)
+        visit.add_done_callback(lambda _: visitor.close())  # also if it was cancelled before it began
 
     async def _serve(self, visitor: socket.socket) -> None:
-        with visitor, contextlib.suppress(OSError, asyncio.TimeoutError):
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
             token = await asyncio.wait_for(_receive(self._loop, visitor), LIFETIME)
             descriptors = self._take(token)
             if descriptors:

@@ -10,6 +10,7 @@ from typing import Any
 from sfu_core.channel import messages as m
 from sfu_core.errors import SfuError, UnsupportedError
 from sfu_core.worker.consumer import Consumer
+from sfu_core.worker.loan import Loan
 from sfu_core.worker.pipe_transport import PipeTransport
 from sfu_core.worker.plain_transport import PlainTransport
 from sfu_core.worker.producer import Producer
@@ -20,7 +21,8 @@ from sfu_core.worker.webrtc_server import WebRtcServer
 from sfu_core.worker.webrtc_transport import WebRtcTransport
 from sfu_core.worker.worker import Worker
 
-Route = tuple[type, Callable[[Any, Any], Any]]  # whom a message addresses, and what it makes of (target, message)
+# Whom a message addresses, and what it makes of (target, message).
+Route = tuple[type | tuple[type, ...], Callable[[Any, Any], Any]]
 
 REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.WorkerDump: (Worker, lambda worker, _: worker.dump()),
@@ -44,6 +46,8 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.RouterCreateDirectTransport: (Router, Router.create_direct_transport),
     m.RouterCreateRingTransport: (Router, Router.create_ring_transport),
     m.RingTransportConnect: (RingTransport, RingTransport.connect),
+    m.RouterBorrowProducer: (Router, Router.borrow),
+    m.RouterReturnProducer: (Router, lambda router, r: router.give_back(r.loan_id)),
     m.RouterCloseTransport: (Router, lambda router, r: router.close_transport(r.transport_id)),
     m.TransportDump: (Transport, lambda transport, _: transport.dump()),
     m.TransportGetStats: (Transport, lambda transport, _: transport.stats()),
@@ -62,8 +66,8 @@ REQUESTS: dict[type[m.Request[Any]], Route] = {
     m.WebRtcTransportConnect: (WebRtcTransport, WebRtcTransport.connect),
     m.ProducerDump: (Producer, lambda producer, _: producer.dump()),
     m.ProducerGetStats: (Producer, lambda producer, _: producer.stats()),
-    m.ProducerPause: (Producer, lambda producer, _: producer.pause()),
-    m.ProducerResume: (Producer, lambda producer, _: producer.resume()),
+    m.ProducerPause: ((Producer, Loan), lambda producer, _: producer.pause()),
+    m.ProducerResume: ((Producer, Loan), lambda producer, _: producer.resume()),
     m.ProducerEnableTraceEvent: (Producer, Producer.enable_trace_event),
     m.ConsumerDump: (Consumer, lambda consumer, _: consumer.dump()),
     m.ConsumerGetStats: (Consumer, lambda consumer, _: consumer.stats()),

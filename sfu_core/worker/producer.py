@@ -3,7 +3,8 @@
 Control thread only. Knows its consumers, so that it can tell them of pauses and of its end.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from sfu_core.channel.messages import (
     MediaKind,
@@ -30,6 +31,7 @@ from sfu_core.worker.stats import recv_stream_stats, trace_info
 
 if TYPE_CHECKING:
     from sfu_core.worker.consumer import Consumer
+    from sfu_core.worker.loan import Loan
     from sfu_core.worker.transport import Transport
 
 MAX_RTP_BYTES = 65536  # of a packet that the application sends
@@ -76,6 +78,8 @@ class RecvStream:
 class Producer:
     """Exists from TRANSPORT_PRODUCE until it, its transport or its router is closed."""
 
+    halts_consumers: ClassVar[bool] = False  # while it is paused: the engine does that
+
     def __init__(self, transport: "Transport", request: TransportProduce, type: RtpType) -> None:
         self.context = transport.context
         self.transport = transport
@@ -86,6 +90,7 @@ class Producer:
         self.mapping = request.rtp_mapping
         self.paused = request.paused
         self.consumers: dict[str, Consumer] = {}
+        self.loans: dict[str, Loan] = {}
         self._trace: list[ProducerTraceEventType] = []
         self.handle, self.streams = self._open(request)
         self.context.dispatch.add(Slab.PRODUCER, self.handle, self._on_trace)
@@ -99,6 +104,8 @@ class Producer:
         """Close its consumers, telling them why, and then itself."""
         for consumer in list(self.consumers.values()):
             consumer.on_producer_closed()
+        for loan in list(self.loans.values()):
+            loan.close()
         self.context.dispatch.remove(Slab.PRODUCER, self.handle)
         for stream in self.streams:
             self.context.dispatch.remove(Slab.RECV_STREAM, stream.handle)
@@ -108,6 +115,10 @@ class Producer:
         self.transport.rtp_listener.remove(self.id)
         del self.transport.producers[self.id]
         del self.transport.router.producers[self.id]
+
+    def by_mapped_ssrc(self) -> dict[int, RecvStream]:
+        """The streams by the numbers that consumers know them by."""
+        return {stream.mapped_ssrc: stream for stream in self.streams}
 
     # --- requests
 
@@ -169,7 +180,7 @@ class Producer:
             if stream.ssrc
         ]
         self.context.notify(ProducerScore(scores=scores), self.id)
-        for consumer in self.consumers.values():
+        for consumer in self._all_consumers():
             consumer.on_producer_score()
 
     def on_orientation(self, value: int) -> None:
@@ -194,6 +205,12 @@ class Producer:
         self.paused = paused
         for consumer in self.consumers.values():
             consumer.on_producer_paused(paused)
+
+    def _all_consumers(self) -> "Iterator[Consumer]":
+        """Also those in other routers."""
+        yield from self.consumers.values()
+        for loan in self.loans.values():
+            yield from loan.consumers.values()
 
     # --- towards the engine
 

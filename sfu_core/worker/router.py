@@ -10,6 +10,7 @@ from sfu_core.channel.messages import (
     PipeTransportDumpResponse,
     PlainTransportDumpResponse,
     RingTransportCreated,
+    RouterBorrowProducer,
     RouterCreateDirectTransport,
     RouterCreatePipeTransport,
     RouterCreatePlainTransport,
@@ -23,6 +24,7 @@ from sfu_core.channel.messages import (
 )
 from sfu_core.errors import NotFoundError
 from sfu_core.worker.direct_transport import DirectTransport
+from sfu_core.worker.loan import Loan
 from sfu_core.worker.pipe_transport import PipeTransport
 from sfu_core.worker.plain_transport import PlainTransport
 from sfu_core.worker.producer import Producer
@@ -43,6 +45,7 @@ class Router:
         self.id = id
         self.transports: dict[str, Transport] = {}
         self.producers: dict[str, Producer] = {}
+        self.loans: dict[str, Loan] = {}
         self.context.registry.add(id, self)
         worker.routers[id] = self
 
@@ -53,6 +56,8 @@ class Router:
                 consumer.close()
         for transport in list(self.transports.values()):
             transport.close()
+        for loan in list(self.loans.values()):
+            loan.close()
         self.context.registry.remove(self.id)
         del self.worker.routers[self.id]
 
@@ -88,6 +93,26 @@ class Router:
         if transport_id not in self.transports:
             raise NotFoundError(f"no transport with the id {transport_id!r} in this router")
         self.transports[transport_id].close()
+
+    # --- producers of other routers of this core
+
+    def borrow(self, request: RouterBorrowProducer) -> None:
+        """ROUTER_BORROW_PRODUCER."""
+        self.context.registry.check_free(request.loan_id)
+        Loan(self, request)
+
+    def give_back(self, loan_id: str) -> None:
+        """ROUTER_RETURN_PRODUCER."""
+        if loan_id not in self.loans:
+            raise NotFoundError(f"no loan with the id {loan_id!r} in this router")
+        self.loans[loan_id].close()
+
+    def find_producer(self, id: str) -> Producer | Loan:
+        """What can be consumed under this id; NotFoundError if there is nothing."""
+        producer = self.producers.get(id) or self.loans.get(id)
+        if producer is None:
+            raise NotFoundError(f"no producer with the id {id!r} in this router")
+        return producer
 
     def dump(self) -> RouterDumpResponse:
         """ROUTER_DUMP."""

@@ -134,9 +134,7 @@ class Transport(ABC):
 
     def consume(self, request: TransportConsume) -> TransportConsumeResponse:
         """TRANSPORT_CONSUME."""
-        producer = self.router.producers.get(request.producer_id)
-        if producer is None:
-            raise NotFoundError(f"no producer with the id {request.producer_id!r} in this router")
+        producer = self.router.find_producer(request.producer_id)
         check_consume(request)
         self.context.registry.check_free(request.consumer_id)
         self._check_ssrcs(request.rtp_parameters)

@@ -1,6 +1,11 @@
 """What mediasoup has no words for: numbers from 200 on, sent only where a place announces them."""
 
 from sfu_core.channel.messages.base import F64, U32, U64, Notification, Request, Table
+from sfu_core.channel.messages.plain_transport import (
+    PipeTransportConnectResponse,
+    PipeTransportDumpResponse,
+    PipeTransportOptions,
+)
 from sfu_core.channel.messages.registry import extend
 from sfu_core.channel.settings import WorkerSettings
 
@@ -94,6 +99,54 @@ class WorkerShareMemory(Request[DoorKey]):
 
     METHOD = 207
     NAME = "WORKER_SHARE_MEMORY"
+
+
+@extend
+class RouterBorrowProducer(Request[None]):
+    """Let consumers of this router have a producer of another router of the same core, as `loan_id`.
+
+    `mapped_ssrcs`: the numbers that its streams have here, in the order of its encodings. ProducerPause and
+    ProducerResume of the loan concern this router only; it ends with the producer, too.
+    """
+
+    METHOD = 230
+    NAME = "ROUTER_BORROW_PRODUCER"
+    loan_id: str
+    producer_id: str
+    mapped_ssrcs: list[U32]
+    paused: bool = False
+
+
+@extend
+class RouterReturnProducer(Request[None]):
+    """End a loan; its consumers end with CONSUMER_PRODUCER_CLOSE."""
+
+    METHOD = 231
+    NAME = "ROUTER_RETURN_PRODUCER"
+    loan_id: str
+
+
+@extend
+class RouterCreateMirrorTransport(Request[PipeTransportDumpResponse]):
+    """One end of a pair between routers of the same group (`Place.mirror_group`): a PipeTransport without a socket.
+
+    To consume a producer on it and to produce what was consumed on its other end shows the producer over there, and
+    no packet passes until somebody consumes it.
+    """
+
+    METHOD = 232
+    NAME = "ROUTER_CREATE_MIRRORTRANSPORT"
+    transport_id: str
+    options: PipeTransportOptions
+
+
+@extend
+class MirrorTransportConnect(Request[PipeTransportConnectResponse]):
+    """Join it to the transport of that id, in any router of the group."""
+
+    METHOD = 233
+    NAME = "MIRRORTRANSPORT_CONNECT"
+    transport_id: str
 
 
 @extend

@@ -166,24 +166,11 @@ class FakeCore:
                 reply.set_exception(error)
             return
         if asyncio.iscoroutine(result):
-            task = asyncio.ensure_future(self._answer(result, reply))
+            task = asyncio.ensure_future(result)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda done: _answer(done, reply))
         elif not reply.done():
-            reply.set_result(result)
-
-    async def _answer(self, coroutine, reply):
-        try:
-            result = await coroutine
-        except asyncio.CancelledError:
-            result = WorkerClosedError("gone")
-        except Exception as error:
-            result = error if isinstance(error, SfuError) else SfuError(str(error))
-        if reply.done():
-            return
-        if isinstance(result, Exception):
-            reply.set_exception(result)
-        else:
             reply.set_result(result)
 
     def _say(self, message, handler_id):
@@ -208,6 +195,18 @@ class FakeCore:
         self.worker.close()
         self.engine.close()
         self._end.set_result(reason)
+
+
+def _answer(done, reply):
+    """Also if the core was killed before it began."""
+    if reply.done():
+        return
+    if done.cancelled():
+        reply.set_exception(WorkerClosedError("gone"))
+    elif (error := done.exception()) is not None:
+        reply.set_exception(error if isinstance(error, SfuError) else SfuError(str(error)))
+    else:
+        reply.set_result(done.result())
 
 
 class FakeSource:
@@ -302,7 +301,7 @@ class House:
 
     async def quiet(self):
         """Wait until nothing moves any more."""
-        for _ in range(40):
+        for _ in range(60):
             await asyncio.sleep(0)
 
 
