@@ -137,7 +137,8 @@ class Host:
         task = asyncio.get_running_loop().create_task(self._lend(switch, sock, number))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return m.HostWorkerCreated(extensions=list(switch.place.extensions))
+        place = switch.place
+        return m.HostWorkerCreated(extensions=list(place.extensions), mirror_group=place.mirror_group)
 
     async def _get_cores(self) -> m.HostCores:
         return m.HostCores(cores=await self._cluster.cores())

@@ -167,7 +167,9 @@ class HostProcess:
             with theirs:
                 self._hand_over(number, theirs)
             created = await channel.request(m.HostCreateWorker(number=number, settings=settings))
-            place = msgspec.structs.replace(local_place(), extensions=frozenset(created.extensions))
+            place = msgspec.structs.replace(
+                local_place(), extensions=frozenset(created.extensions), mirror_group=created.mirror_group
+            )
             worker = self._workers[number] = HostedChannel(place, channel.kill)
             if channel.closed:  # it has ended this very moment
                 self._workers.pop(number).gone(None)

@@ -161,9 +161,10 @@ class TransportCoreGone(Notification):
 
 
 class HostWorkerCreated(Table):
-    """`extensions` are those that the logical worker serves."""
+    """What its place says of the logical worker: the extensions it serves, and with whom it mirrors."""
 
     extensions: list[U32]
+    mirror_group: str
 
 
 @extend
