@@ -209,3 +209,44 @@ async def test_sctp_is_for_later(room, far):
     assert transport.sctp_parameters is None and transport.sctp_state is None
     with pytest.raises(UnsupportedError):
         await transport.produce_data(sctp_stream_parameters={"streamId": 1})
+
+
+async def piped_between_cores(*workers):
+    """How many producers workers that span several cores have brought from one to another."""
+    counts = [(await worker.get_core_stats()).get("pipes", 0) for worker in workers]
+    return sum(counts)
+
+
+async def test_a_mesh_of_routers(request, mediasoup):
+    """Every producer in every router: a worker for each core, a router for each worker (as EduMeet does it).
+
+    Whatever carries it, each subscriber hears all; where workers share their cores, what nobody consumes is not piped.
+    """
+    workers = [await mediasoup.create_worker() for _ in range(3)]
+    rooms = [Room(await worker.create_router(media_codecs=CODECS)) for worker in workers]
+    producers = [await room.audio(await room.direct(), ssrc=index) for index, room in enumerate(rooms, 1)]
+    for here, producer in zip(rooms, producers, strict=True):
+        for there in rooms:
+            if there is not here:
+                await pipe(here, there, producer)
+    shared = len({worker.channel.place.mirror_group for worker in workers} - {""}) == 1
+    assert shared == ("vertical" in request.node.callspec.params["mediasoup"])
+    assert await piped_between_cores(*workers) == 0
+    heard = []
+    for number, room in enumerate(rooms):
+        transport = await room.direct()
+        for index, producer in enumerate(producers):
+            consumer = await room.consume(transport, producer)
+            consumer.on("rtp", lambda packet, key=(number, index): heard.append((*key, packet[-1])))
+    if shared:  # 9 consumers on 2 cores, 3 producers: each has one other core
+        assert await piped_between_cores(*workers) <= 3
+    for sequence in range(20):
+        for index, producer in enumerate(producers, 1):
+            producer.send(rtp(index, sequence, payload=bytes([0x78, sequence])))
+        await asyncio.sleep(0.001)
+    expected = [(number, index, sequence) for number in range(3) for index in range(3) for sequence in range(20)]
+    await eventually(lambda: len(heard) >= len(expected))
+    assert sorted(heard) == expected
+    for worker in workers:
+        await worker.__aexit__(None, None, None)
+    assert all(producer.closed for producer in producers)
