@@ -1,4 +1,4 @@
-"""The command line: `sfu bench` and `sfu version`."""
+"""The command line: `sfu serve`, `sfu bench` and `sfu version`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from sfu.bench import cli as bench
+from sfu.serve import cli as serve
 from sfu_core.version import VERSION
 
 
@@ -14,6 +15,9 @@ def parser() -> argparse.ArgumentParser:
     """All commands; each sets `run` to what it does."""
     root = argparse.ArgumentParser(prog="sfu", description="A media server for real-time video.")
     commands = root.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("serve", help="offer this host's workers, or those of other servers, to clients")
+    serve.add_arguments(command)
+    command.set_defaults(run=serve.main)
     command = commands.add_parser("bench", help="packets per second per core that this machine forwards")
     bench.add_arguments(command)
     command.set_defaults(run=bench.main)

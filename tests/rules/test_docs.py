@@ -76,22 +76,29 @@ def test_readme_begins_with_one_sentence() -> None:
     assert paragraphs[1].strip().endswith(".")
 
 
-COMMAND = re.compile(r"^ +python (?:-m )?([\w./]+)([^\n#]*)", re.M)
+COMMAND = re.compile(r"^ +(?:python (?:-m )?([\w./]+)|(sfu \w+))([^\n#]*)", re.M)
 
 
 def commands(page: Path) -> dict[str, set[str]]:
     """The options that a page uses of each of our programs, by what `python` is to run."""
     used: dict[str, set[str]] = {}
-    for program, rest in COMMAND.findall(page.read_text().replace("\\\n", " ")):
-        used.setdefault(program, set()).update(re.findall(r"--[\w-]+", rest))
+    for program, command, rest in COMMAND.findall(page.read_text().replace("\\\n", " ")):
+        used.setdefault(program or command, set()).update(re.findall(r"--[\w-]+", rest))
     return used
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
 def test_programs_and_options_of_the_docs_exist(page: Path) -> None:
     for program, options in commands(page).items():
-        arguments = [program] if program.endswith(".py") else ["-m", program]
+        arguments = [program] if program.endswith(".py") else ["-m", *program.split()]
         place = page.parent if (page.parent / program).exists() else ROOT
         run = subprocess.run([sys.executable, *arguments, "--help"], cwd=place, capture_output=True, text=True)
         assert run.returncode == 0, f"{program}: {run.stderr}"
         assert options <= set(re.findall(r"--[\w-]+", run.stdout)), f"{program}: {options}"
+
+
+def test_all_options_of_serve_are_described() -> None:
+    run = subprocess.run([sys.executable, "-m", "sfu", "serve", "--help"], cwd=ROOT, capture_output=True, text=True)
+    options = {each for each in re.findall(r"^  (--[\w-]+)", run.stdout, re.M)}
+    described = set(re.findall(r"`(--[\w-]+)`", (ROOT / "docs/serve.md").read_text()))
+    assert options and described - {"--no-vertical"} == options

@@ -1,0 +1,269 @@
+"""`sfu serve`: every composition carries a call; it drains, stops and dies as a service should; nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from horizontal import RemoteMediasoupClient
+from horizontal.errors import AuthenticationError
+from sfu_core.errors import SfuError
+
+from .call import Call
+from .processes import is_alive, until
+from .served import ROOT, Served, served
+
+STACKS = {
+    "plain": ((), 0),
+    "vertical": (("--vertical", "--cores", "2"), 0),
+    "proxy": (("--proxy",), 1),
+    "cluster": (("--cluster",), 2),
+    "vertical cluster": (("--vertical", "--cluster"), 2),
+}
+"""The flags, and how many servers their URLs are of."""
+
+
+async def eventually(condition: Any, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", STACKS)
+async def test_every_composition_carries_a_call(name: str) -> None:
+    flags, count = STACKS[name]
+    async with AsyncExitStack() as servers:
+        below = [await servers.enter_async_context(served()) for _ in range(count)]
+        server = await servers.enter_async_context(served(*flags, *(each.url for each in below)))
+        assert server.stack == name
+        await eventually(server.healthy)
+        async with RemoteMediasoupClient(server.url) as client:
+            assert client.mediasoup is not None
+            worker = await client.mediasoup.create_worker()
+            async with Call(worker, fan_out=3) as call:
+                assert (await call.run(0.5)).complete
+            figures = await server.figures()
+            assert figures["sfu_sessions"] == figures["sfu_workers"] == figures["sfu_ready"] == 1
+            assert any(key.startswith("sfu_info{") and f'stack="{name}"' in key for key in figures)
+            packets = sum(value for key, value in figures.items() if key.startswith("sfu_core_datagrams_total"))
+            assert packets > 100
+            if name == "vertical":
+                assert [key for key in figures if key.startswith('sfu_core_load_percent{core="1"')]
+            if count == 2:
+                assert sum(value for key, value in figures.items() if key.startswith("sfu_host_usable")) == 2
+            worker.close()
+
+
+async def test_sigterm_waits_for_the_workers_there_are() -> None:
+    server = await Served.start("--drain", "60")
+    async with RemoteMediasoupClient(server.url) as client:
+        assert client.mediasoup is not None
+        worker = await client.mediasoup.create_worker()
+        async with Call(worker) as call:
+            await call.begin()
+            server.process.send_signal(signal.SIGTERM)
+            assert await server.line() == "draining, 1 workers left"
+            assert await server.get("/health") == (503, "draining\n")
+            assert (await server.figures())["sfu_draining"] == 1
+            with pytest.raises(SfuError):
+                await client.mediasoup.create_worker()
+            await asyncio.sleep(0.3)
+            assert (await call.end()).complete, "whoever is there does not notice"
+        family = server.family()
+        worker.close()
+        async with asyncio.timeout(5):
+            assert await server.process.wait() == 0
+    assert (await server.process.communicate())[1] == b""
+    await until(lambda: not any(map(is_alive, family)), 5)
+
+
+@pytest.mark.parametrize("how", ["time is over", "second signal", "interrupt"])
+async def test_an_end_that_does_not_wait(how: str) -> None:
+    server = await Served.start("--drain", "0.3" if how == "time is over" else "60")
+    async with RemoteMediasoupClient(server.url) as client:
+        assert client.mediasoup is not None
+        worker = await client.mediasoup.create_worker()
+        died: list[Any] = []
+        worker.on("died", died.append)
+        if how == "second signal":
+            server.process.send_signal(signal.SIGTERM)
+            await server.line()
+        status, errors = await server.end(signal.SIGINT if how == "interrupt" else signal.SIGTERM, within=6)
+        assert (status, errors) == (0, "")
+        await until(lambda: worker.closed, 5)
+        assert len(died) == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--vertical", "--cores", "2")], ids=["plain", "vertical"])
+async def test_killed_it_takes_its_processes_along(flags: tuple[str, ...]) -> None:
+    server = await Served.start(*flags)
+    async with RemoteMediasoupClient(server.url) as client:
+        assert client.mediasoup is not None
+        worker = await client.mediasoup.create_worker()
+        assert len(server.family()) > 1
+        await server.end(signal.SIGKILL)
+        worker.close()
+
+
+async def test_a_proxy_waits_for_its_server() -> None:
+    first = await Served.start()
+    port = int(first.url.rpartition(":")[2])
+    async with served("--proxy", first.url, quiet=False) as proxy:
+        await eventually(proxy.healthy)
+        await first.end()
+        await eventually(lambda: _is(proxy, 503))
+        with pytest.raises(SfuError):
+            async with RemoteMediasoupClient(proxy.url) as client:
+                await client.mediasoup.create_worker()  # type: ignore[union-attr]
+        second = await Served.start(port=port)
+        await eventually(proxy.healthy, 20)
+        async with RemoteMediasoupClient(proxy.url) as client:
+            worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
+            worker.close()
+    await second.end()
+
+
+async def _is(server: Served, status: int) -> bool:
+    return (await server.get("/health"))[0] == status
+
+
+async def test_tokens_are_asked_for_and_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("first-secret\nsecond-secret\n")
+    flags = ("--token-file", str(file), "--log-level", "debug")
+    async with served(*flags, quiet=False, SFU_TOKEN="third-secret") as server:
+        for token in ("first-secret", "second-secret", "third-secret"):
+            async with RemoteMediasoupClient(server.url, token=token) as client:
+                assert client.mediasoup is not None
+        for token in (None, "wrong-secret"):
+            with pytest.raises(AuthenticationError):
+                async with RemoteMediasoupClient(server.url, token=token):
+                    pass
+        assert "secret" not in Path(f"/proc/{server.process.pid}/cmdline").read_text()
+        server.process.send_signal(signal.SIGINT)
+        _, errors = await server.process.communicate()
+    assert b"secret" not in errors and "secret" not in "".join(server.lines)
+
+
+async def test_certificates_of_both_sides(tmp_path: Path) -> None:
+    """The server's is checked by the client, and the client's by the server; a proxy shows its own."""
+    for name in ("server", "client"):
+        _certificate(tmp_path, name)
+    mine = ("--cert", f"{tmp_path}/server.pem", "--key", f"{tmp_path}/server.key")
+    async with (
+        served(*mine, "--client-ca", f"{tmp_path}/client.pem") as server,
+        served(
+            *("--proxy", server.url, "--upstream-ca", f"{tmp_path}/server.pem"),
+            *("--cert", f"{tmp_path}/client.pem", "--key", f"{tmp_path}/client.key"),
+        ) as proxy,
+    ):
+        assert server.url.startswith("wss:")
+        trusting = ssl.create_default_context(cafile=f"{tmp_path}/server.pem")
+        with pytest.raises((SfuError, OSError)):
+            async with RemoteMediasoupClient(server.url, ssl=trusting):
+                pass
+        trusting.load_cert_chain(f"{tmp_path}/client.pem", f"{tmp_path}/client.key")
+        async with RemoteMediasoupClient(server.url, ssl=trusting) as client:
+            assert client.mediasoup is not None
+        await eventually(proxy.healthy)
+
+
+def _certificate(folder: Path, name: str) -> None:
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2", "-nodes"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True)
+
+
+async def test_hooks(tmp_path: Path) -> None:
+    file = tmp_path / "extras.py"
+    file.write_text(
+        "def connection_payload():\n"
+        "    return {'region': 'eu'}\n"
+        "def methods(tell):\n"
+        "    def double(number):\n"
+        "        tell('doubled', 2 * number)\n"
+        "        return 2 * number\n"
+        "    return {'double': double}\n"
+        "def authenticate(credentials):\n"
+        "    return credentials.token == 'friend'\n"
+    )
+    async with served("--hooks", str(file)) as server:
+        with pytest.raises(AuthenticationError):
+            async with RemoteMediasoupClient(server.url, token="foe"):
+                pass
+        async with RemoteMediasoupClient(server.url, token="friend") as client:
+            told: list[Any] = []
+            client.on("told", lambda *args: told.append(args))
+            assert client.extra == {"region": "eu"}
+            assert await client.call("double", 21) == 42
+            await until(lambda: told == [("doubled", 42)], 5)
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server here")
+async def test_servers_find_each_other_in_a_directory(tmp_path: Path) -> None:
+    redis = await asyncio.create_subprocess_exec(
+        *("redis-server", "--port", "0", "--unixsocket", f"{tmp_path}/redis", "--save", "", "--dir", str(tmp_path)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await until(lambda: (tmp_path / "redis").exists(), 10)
+        directory = ("--directory", f"unix://{tmp_path}/redis")
+        async with served(*directory, "--cluster", quiet=False) as cluster:
+            assert not await cluster.healthy()
+            hosts = [await _announced(directory) for _ in range(2)]
+            await eventually(lambda: _usable(cluster, 2), 20)
+            async with RemoteMediasoupClient(cluster.url) as client:
+                worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
+                worker.close()
+            assert (await hosts.pop().end())[0] == 0
+            await eventually(lambda: _usable(cluster, 1), 20)
+            await hosts.pop().end(signal.SIGKILL)
+            await eventually(lambda: _usable(cluster, 0), 30)
+    finally:
+        redis.terminate()
+        await redis.wait()
+
+
+async def _announced(directory: tuple[str, ...]) -> Served:
+    """A server that others can find."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    return await Served.start(*directory, "--announce", f"ws://127.0.0.1:{port}", port=port)
+
+
+async def _usable(cluster: Served, count: int) -> bool:
+    figures = await cluster.figures()
+    return sum(value for key, value in figures.items() if key.startswith("sfu_host_usable")) == count
+
+
+async def test_what_is_wrong_at_the_start_is_said() -> None:
+    async with served() as server:
+        port = server.url.rpartition(":")[2]
+        for flags, complaint in (
+            (("--port", port), "address already in use"),
+            (("--host", "0.0.0.0", "--port", "0"), "allow_anonymous"),
+            (("--hooks", "no_such_module_here"), "no_such_module_here"),
+            (("--proxy", "http://nowhere"), "scheme"),
+            (("--cert", "/nonexistent", "--key", "/nonexistent"), "No such file"),
+        ):
+            run = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-m", "sfu", "serve", *flags],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=20,
+            )
+            assert run.returncode == 2, (flags, run)
+            assert complaint in run.stderr and "Traceback" not in run.stderr, run.stderr
