@@ -30,7 +30,7 @@ class ConnectingManager(Emitter):
 
     Events, in the order of a life: `open`, `websocketopen`, `mediasoup` (the API), `connected`; `disconnected` and
     `websocketclose` (was_clean) when the other side is lost, `mediasoup` (None) when the API has gone; `error`
-    (exception); `close`. `async with` waits until it is ready, and destroys it at the end.
+    (exception); `close`; `destroy`. `async with` waits until it is ready, and destroys it at the end.
     """
 
     def __init__(self, url: str | None) -> None:
@@ -99,8 +99,9 @@ class ConnectingManager(Emitter):
             self._leaving = asyncio.ensure_future(self._leave(workers if within_reach else []))
 
     def destroy(self) -> None:
-        """Close for good; nothing can be asked of it afterwards."""
+        """Close for good; nothing can be asked of it afterwards. What is stacked on top hears `destroy`."""
         self.close()
+        self.emit("destroy")
         self._destroyed = True
 
     async def ready(self) -> Mediasoup:
