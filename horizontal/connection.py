@@ -156,7 +156,7 @@ class Connection:
                 socket, welcome = await self._reach()
             except Exception as error:
                 failure = _explained(error, self._endpoint)
-                self._failed(failure, again=tries > 0)
+                self._failed(failure, again=tries > 0 or self.session is not None)
                 if isinstance(failure, _FINAL) and not isinstance(failure, TryLaterError):
                     self._give_up(failure)
                     return

@@ -83,10 +83,6 @@ class Hosted:
         """Ends the worker."""
         self.worker.close()
 
-    async def ended(self) -> None:
-        """Waits until it has ended."""
-        await self._channel.ended()
-
     def _own(self, created: str, message: m.Request[Any], relay: "Relay") -> None:
         """A router or server of that client; if it has left meanwhile, nobody's."""
         undo = undoing(message)

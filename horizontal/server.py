@@ -23,7 +23,6 @@ from websockets.typing import Subprotocol
 
 from horizontal.door import Authenticate, Credentials, Doorkeeper, Lobby, LobbySocket, TooManyError, token_of
 from horizontal.errors import AuthenticationError
-from horizontal.hosted import Hosted
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Welcome, pack, read_hello
 from horizontal.session import Method, Session, Space, Tell, Terms
 from horizontal.wire import CLOSE_TIMEOUT, QUIET, Wire
@@ -95,7 +94,8 @@ class RemoteMediasoupServer(Emitter):
         self._instance = secrets.token_hex(8)
         self._sessions: dict[str, Session] = {}
         self._spaces: dict[tuple[str, str], Space] = {}
-        self._private: set[Space] = set()
+        self._starting: set[asyncio.Future[Any]] = set()
+        self._running: set[Any] = set()  # workers, with those whose session has ended
         self._server: Server | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -145,7 +145,7 @@ class RemoteMediasoupServer(Emitter):
     @property
     def workers(self) -> list[Any]:
         """What clients have created, as API objects."""
-        return [hosted.worker for hosted in self._workers()]
+        return [worker for worker in self._running if not worker.closed]
 
     def close(self) -> None:
         """Ends all sessions, and the workers unless they are kept. May be repeated."""
@@ -173,22 +173,27 @@ class RemoteMediasoupServer(Emitter):
         mediasoup = self._mediasoup()
         if mediasoup is None:
             raise SfuError("the server has no workers to offer now")
-        return await mediasoup.create_worker(**msgspec.structs.asdict(settings))
+        starting = asyncio.ensure_future(mediasoup.create_worker(**msgspec.structs.asdict(settings)))
+        self._starting.add(starting)
+        try:
+            worker = await starting
+        finally:
+            self._starting.discard(starting)
+        self._running.add(worker)
+        worker.channel.on_end(lambda _: self._running.discard(worker))
+        return worker
 
     async def get_stats(self) -> Any:
         """Those of the manager."""
         if self._get_stats is not None:
             return await self._get_stats()
-        return self._stats.read([hosted.worker.pid for hosted in self._workers()])
+        return self._stats.read([worker.pid for worker in self._running])
 
     def methods(self, tell: Tell) -> Mapping[str, Method]:
         """What the operator has added, for one session."""
         return self._extra_methods(tell)
 
     # Inside
-
-    def _workers(self) -> list[Hosted]:
-        return [hosted for space in (*self._spaces.values(), *self._private) for hosted in space.workers]
 
     async def _admit(self, socket: LobbySocket, request: HttpRequest) -> HttpResponse | None:
         """The answer to whoever may not come in."""
@@ -244,7 +249,7 @@ class RemoteMediasoupServer(Emitter):
             return None, False
         addresses = self._addresses or _address_of(socket)
         space = self._space(socket.identity, hello.name)
-        session = Session(self, self._terms, space, socket.identity, addresses, lambda: self._ended(session, space))
+        session = Session(self, self._terms, space, socket.identity, addresses, lambda: self._ended(session))
         self._sessions[session.id] = session
         self.emit("session", len(self._sessions))
         return session, False
@@ -252,13 +257,10 @@ class RemoteMediasoupServer(Emitter):
     def _space(self, identity: str, name: str | None) -> Space:
         if name is not None:
             return self._spaces.setdefault((identity, name), Space(self._terms.close_own_workers))
-        space = Space(self._terms.close_own_workers)
-        self._private.add(space)
-        return space
+        return Space(self._terms.close_own_workers)
 
-    def _ended(self, session: Session, space: Space) -> None:
+    def _ended(self, session: Session) -> None:
         del self._sessions[session.id]
-        self._private.discard(space)
         self._spaces = {key: each for key, each in self._spaces.items() if each.alive}
         self.emit("session", len(self._sessions))
 
@@ -277,13 +279,16 @@ class RemoteMediasoupServer(Emitter):
     async def _close(self) -> None:
         if self._server is None:
             return
-        workers = self._workers()
         sessions = list(self._sessions.values())
         await asyncio.gather(*(session.refuse(Close.GOING_AWAY, "the server stops") for session in sessions))
+        if self._starting:
+            await asyncio.wait(self._starting)
+            await asyncio.sleep(0)  # who waited for them has closed them
         if self._terms.close_own_workers:
-            for hosted in workers:
-                hosted.close()
-            await asyncio.gather(*(hosted.ended() for hosted in workers))
+            workers = list(self._running)
+            for worker in workers:
+                worker.close()
+            await asyncio.gather(*(worker.channel.ended() for worker in workers))
         self._lobby.clear()
         self._server.close()
         await self._server.wait_closed()

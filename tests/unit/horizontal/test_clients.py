@@ -10,7 +10,8 @@ from horizontal import RemoteMediasoupServer as Server
 from sfu_core.errors import SfuError, WorkerClosedError
 from sfu_core.mediasoup.extras import enhanced_once as once
 
-EVENTS = "open websocketopen mediasoup connected disconnected websocketclose close error destroy".split()
+EVENTS = ["open", "websocketopen", "mediasoup", "connected", "disconnected", "websocketclose"]
+EVENTS += ["error", "close", "destroy"]
 
 
 def listening(client):
