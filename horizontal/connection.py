@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, InvalidURI, NegotiationError
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -36,8 +36,8 @@ DELAYS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 _FINAL: Final = (AuthenticationError, UnsupportedError, ProtocolError)
 
 
-class TryLaterError(SfuError):
-    """The server is there, but does not take us now."""
+class HungUpError(AuthenticationError):
+    """The server closed right after the TLS handshake. It may want another certificate, or have trouble of its own."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Connection:
             except Exception as error:
                 failure = _explained(error, self._endpoint)
                 self._failed(failure, again=tries > 0 or self.session is not None)
-                if isinstance(failure, _FINAL) and not isinstance(failure, TryLaterError):
+                if isinstance(failure, _FINAL) and not isinstance(failure, HungUpError):
                     self._give_up(failure)
                     return
                 await asyncio.sleep(DELAYS[min(tries, len(DELAYS) - 1)] * random.uniform(0.75, 1.25))
@@ -260,7 +260,13 @@ class Connection:
 async def _open(endpoint: Endpoint) -> ClientSocket:
     headers = {} if endpoint.token is None else {"Authorization": f"Bearer {endpoint.token}"}
     options: dict[str, Any] = {} if endpoint.ssl is None else {"ssl": endpoint.ssl}
-    socket = await connect(
+    made: list[ClientSocket] = []
+
+    def make(*args: Any, **more: Any) -> ClientSocket:
+        made.append(ClientSocket(*args, **more))
+        return made[-1]
+
+    connecting = connect(
         endpoint.url,
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         compression=None,
@@ -271,9 +277,16 @@ async def _open(endpoint: Endpoint) -> ClientSocket:
         close_timeout=CLOSE_TIMEOUT,
         max_size=MAX_MESSAGE,
         logger=QUIET,
-        create_connection=ClientSocket,
+        create_connection=cast(type[ClientSocket], make),
         **options,
     )
+    try:
+        socket = await connecting
+    except InvalidHandshake as error:
+        await made[-1].wait_closed()
+        if made[-1].lost is not None:
+            raise error from made[-1].lost
+        raise
     if socket.subprotocol != SUBPROTOCOL:
         socket.transport.abort()
         raise UnsupportedError(f"the server does not speak {SUBPROTOCOL}")
@@ -295,6 +308,8 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
         return UnsupportedError(f"{where} does not speak {SUBPROTOCOL}: {error}")
     if any(isinstance(each, tls.SSLError) and not isinstance(each, tls.SSLEOFError) for each in _causes(error)):
         return AuthenticationError(f"{where}: {error}")
+    if endpoint.url.startswith("wss:") and isinstance(error, InvalidMessage):
+        return HungUpError(f"{where} hung up after the TLS handshake; it may want another client certificate")
     text = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     failure = SfuError(f"cannot connect to {where}: {text}")
     failure.__cause__ = error
@@ -307,7 +322,7 @@ def _refused(error: InvalidStatus, where: str) -> Exception:
     told = f"{where} answered {status}" + (f": {text}" if text else "")
     if status in (401, 403):
         return AuthenticationError(told)
-    return UnsupportedError(told) if status in (400, 426) else TryLaterError(told)
+    return UnsupportedError(told) if status in (400, 426) else SfuError(told)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -95,7 +95,7 @@ class RemoteMediasoupServer(Emitter):
         self._sessions: dict[str, Session] = {}
         self._spaces: dict[tuple[str, str], Space] = {}
         self._starting: set[asyncio.Future[Any]] = set()
-        self._running: set[Any] = set()  # workers, with those whose session has ended
+        self._running: dict[Any, None] = {}  # workers, oldest first, with those whose session has ended
         self._server: Server | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -179,8 +179,8 @@ class RemoteMediasoupServer(Emitter):
             worker = await starting
         finally:
             self._starting.discard(starting)
-        self._running.add(worker)
-        worker.channel.on_end(lambda _: self._running.discard(worker))
+        self._running[worker] = None
+        worker.channel.on_end(lambda _: self._running.pop(worker))
         return worker
 
     async def get_stats(self) -> Any:

@@ -4,6 +4,7 @@ Belongs to the event loop of the client or server. The same for both sides once 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.connection import Connection, broadcast
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from horizontal.conversation import Conversation
 from horizontal.protocol import BEATS, ENDS_SESSION, Close
@@ -41,7 +43,13 @@ class _Hearing(Connection):
 
 
 class ClientSocket(_Hearing, ClientConnection):
-    """The library's connection, at the client."""
+    """The library's connection, at the client. A server refuses certificates only after the TLS handshake."""
+
+    lost: Exception | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = exc
+        super().connection_lost(exc)
 
 
 class ServerSocket(_Hearing, ServerConnection):
@@ -107,13 +115,16 @@ class Wire:
     async def close(self, code: int, reason: str = "") -> None:
         """Says goodbye; gives up after a moment if the other side does not answer."""
         self._codes.add(code)
-        await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+        if self._websocket.state is not State.CLOSED:
+            with contextlib.suppress(AttributeError):  # asyncio: aborting what has just closed by itself
+                await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
     def abort(self, error: Exception | None = None) -> None:
         """Closes without another word."""
         self.error = self.error or error
         self.abandon()
-        self._websocket.transport.abort()
+        if self._websocket.state is not State.CLOSED:
+            self._websocket.transport.abort()
 
     def abandon(self) -> None:
         """The conversation is not ours any more, unless another wire has taken it over already."""

@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.protocol import State
 
 from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
 from horizontal.protocol import SERVER, SUBPROTOCOL, Entry, Envelope, Hello, Welcome, pack, read_welcome
@@ -98,15 +100,23 @@ class Raw:
 
 
 def _raw(content: Any) -> Any:
-    import msgspec
-
     return msgspec.Raw(msgspec.msgpack.encode(content))
 
 
 @contextlib.asynccontextmanager
 async def raw(url: str, subprotocol: str = SUBPROTOCOL, **options: Any) -> AsyncIterator[Raw]:
     """A bare WebSocket to a server."""
-    async with connect(
-        url, subprotocols=[subprotocol], compression=None, ping_interval=None, max_size=None, **options  # type: ignore
-    ) as socket:
+    socket = await connect(
+        url,
+        subprotocols=[subprotocol],  # type: ignore[list-item]
+        compression=None,
+        ping_interval=None,
+        max_size=None,
+        **options,
+    )
+    try:
         yield Raw(socket)
+    finally:
+        if socket.state is not State.CLOSED:
+            socket.transport.abort()
+        await socket.wait_closed()

@@ -1,0 +1,217 @@
+"""What clients have at a server: their own, or shared by name; what the operator adds; addresses."""
+
+import asyncio
+
+import pytest
+from fake_hosts import CODECS, FakeHost
+
+from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
+from horizontal.announce import announce, announced
+from horizontal.objects import Objects
+from sfu_core.channel import messages as m
+from sfu_core.channel.place import Place, host_id
+from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.mediasoup.extras import enhanced_once as once
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def newcomers(client):
+    seen = []
+    client.mediasoup.observer.on("newworker", seen.append)
+    return seen
+
+
+async def test_clients_are_alone():
+    async with RemoteMediasoupServer(FakeHost()) as server:
+        first = RemoteMediasoupClient(server.url)
+        second = RemoteMediasoupClient(server.url, request_timeout=10)
+        for client in (first, second):
+            await client.ready()
+        seen = newcomers(second)
+        await first.mediasoup.create_worker()
+        await second.get_stats()
+        assert server.sessions == 2 and seen == []
+        for client in (first, second):
+            client.destroy()
+            await client.wait_closed()
+
+
+async def test_a_shared_session():
+    """Clients of one name have each other's workers, also those that were there before; an end is everybody's."""
+    async with RemoteMediasoupServer(FakeHost(), tokens=["t", "u"]) as server:
+        options = {"token": "t", "session": "room"}
+        async with RemoteMediasoupClient(server.url, **options) as first:
+            mine = await first.mediasoup.create_worker()
+            second = RemoteMediasoupClient(server.url, **options)
+            api = await second.ready()
+            seen = newcomers(second)
+            await until(lambda: seen)
+            (theirs,) = seen
+            assert theirs.pid == mine.pid and theirs is not mine and server.sessions == 2
+            router = await theirs.create_router(media_codecs=CODECS)
+            assert (await mine.dump())["routerIds"] == [router.id]
+            also, answered = newcomers(first), await api.create_worker()
+            await until(lambda: also)
+            assert also[0].pid == answered.pid
+            closed = asyncio.ensure_future(once(mine.observer, "close"))
+            theirs.close()
+            await closed
+            assert mine.closed and not mine.died
+            async with RemoteMediasoupClient(server.url, token="u", session="room") as stranger:
+                seen = newcomers(stranger)
+                await stranger.get_stats()
+                assert seen == []
+            second.destroy()
+            await second.wait_closed()
+
+
+async def test_what_a_client_leaves_in_a_shared_session():
+    """Its routers end with it; the workers stay as long as anybody is there."""
+    async with RemoteMediasoupServer(FakeHost()) as server:
+        first = RemoteMediasoupClient(server.url, session="room")
+        await first.ready()
+        seen = newcomers(first)
+        second = RemoteMediasoupClient(server.url, session="room")
+        worker = await (await second.ready()).create_worker()
+        await until(lambda: seen)
+        (same,) = seen
+        kept, left = await same.create_router(), await worker.create_router()
+        assert sorted((await same.dump())["routerIds"]) == sorted([kept.id, left.id])
+        second._connection._wire.abort()  # a cut, after which it does not come again
+        second._connection._task.cancel()
+        session = next(each for each in server._sessions.values() if each.wire is None or each.wire.error is None)
+        await until(lambda: any(each.wire is None for each in server._sessions.values()))
+        session = next(each for each in server._sessions.values() if each.wire is None)
+        session.end()
+        await until(lambda: server.sessions == 1)
+        assert (await same.dump())["routerIds"] == [kept.id] and not same.closed
+        first.destroy()
+        await first.wait_closed()
+        await until(lambda: server.workers == [])
+        second.destroy()
+        await second.wait_closed()
+
+
+async def test_what_the_operator_adds():
+    tells = []
+
+    def methods(tell):
+        tells.append(tell)
+        return {"double": lambda number: 2 * number, "later": later, "fail": fail}
+
+    async def later(text):
+        await asyncio.sleep(0)
+        return {"text": text}
+
+    def fail():
+        raise NotFoundError("nothing there")
+
+    async with RemoteMediasoupServer(
+        FakeHost(), extra_connection_payload=lambda: {"region": "eu"}, extra_methods_factory=methods
+    ) as server:
+        client = RemoteMediasoupClient()
+        assert client.extra == {}
+        with pytest.raises(SfuError):
+            await client.call("double", 4)
+        async with client.open(server.url):
+            assert client.extra == {"region": "eu"}
+            assert await client.call("double", 4) == 8
+            assert await client.call("later", "x") == {"text": "x"}
+            with pytest.raises(NotFoundError, match="nothing there"):
+                await client.call("fail")
+            with pytest.raises(NotFoundError, match="there is no other"):
+                await client.call("other")
+            with pytest.raises(TypeError):
+                await client.call("double")
+            told = asyncio.ensure_future(once(client, "told"))
+            await asyncio.sleep(0)
+            tells[0]("news", 1, {"a": b"\x00"})
+            assert await told == ("news", 1, {"a": b"\x00"})
+
+
+async def test_a_manager_without_workers_now():
+    async with RemoteMediasoupServer(FakeHost(ready=False)) as server, RemoteMediasoupClient(server.url) as client:
+        with pytest.raises(SfuError, match="no workers to offer"):
+            await client.mediasoup.create_worker()
+
+
+def test_what_a_server_offers():
+    with pytest.raises(TypeError, match="manager"):
+        RemoteMediasoupServer(object())
+
+
+async def test_a_mediasoup_object_is_offered():
+    host = FakeHost()
+    async with RemoteMediasoupServer(host.api) as server, RemoteMediasoupClient(server.url) as client:
+        worker = await client.mediasoup.create_worker()
+        assert worker.pid == host.cores[0].pid and server.workers[0].pid == worker.pid
+        stats = await client.get_stats()
+        assert {"os", "process", "pidusages"} == stats.keys() and stats["os"]["totalmem"] > 0
+
+
+async def test_a_server_that_is_full():
+    async with RemoteMediasoupServer(FakeHost(), max_sessions=1) as server:
+        async with RemoteMediasoupClient(server.url):
+            other = RemoteMediasoupClient(server.url, session="mine")
+            with pytest.raises(SfuError):
+                await other.ready()
+        assert await other.ready() is not None
+        other.destroy()
+        await other.wait_closed()
+
+
+async def test_the_place_of_workers():
+    """The host is the server's; the address is the one it was reached by, unless the operator says another."""
+    for options, address in (({}, "127.0.0.1"), ({"announced_addresses": ["192.0.2.9"]}, "192.0.2.9")):
+        host = FakeHost("far", addresses=())
+        async with RemoteMediasoupServer(host, **options) as server, RemoteMediasoupClient(server.url) as client:
+            worker = await client.mediasoup.create_worker()
+            place = worker.channel.place
+            assert place.host_id == "far" != host_id() and place.announced_addresses == (address,)
+            assert place.extensions == host.place.extensions
+
+
+async def test_who_listens_everywhere_announces_the_server():
+    host = FakeHost(addresses=())
+    server = RemoteMediasoupServer(host, announced_addresses=["192.0.2.9"])
+    async with server, RemoteMediasoupClient(server.url) as client:
+        worker = await client.mediasoup.create_worker()
+        router = await worker.create_router()
+        anywhere = await router.create_plain_transport(listen_info={"protocol": "udp", "ip": "0.0.0.0"})
+        assert anywhere.tuple["localAddress"] == "192.0.2.9"
+        here = await router.create_plain_transport(listen_info={"protocol": "udp", "ip": "127.0.0.1"})
+        assert here.tuple["localAddress"] == "127.0.0.1"
+
+
+def test_announcing():
+    def info(ip, address=None):
+        return m.ListenInfo(
+            ip=ip, announced_address=address, expose_internal_ip=False, port_range=m.PortRange(), flags=m.SocketFlags()
+        )
+
+    infos = [info("0.0.0.0"), info("::"), info("192.0.2.1"), info("0.0.0.0", "b")]
+    announce(m.WorkerCreateWebRtcServer(web_rtc_server_id="s", listen_infos=infos), "a")
+    assert [each.announced_address for each in infos] == ["a", "a", None, "b"]
+    announce(m.WorkerDump(), "a")
+    far = Place(host_id="h", announced_addresses=("x",))
+    assert announced(far, ("y",)) is far and announced(Place(host_id="h"), ()).announced_addresses == ()
+
+
+def test_objects_end_with_their_parents():
+    objects = Objects()
+    objects.add("router", m.WorkerCreateRouter(router_id="router"), "")
+    for transport in ("a", "b"):
+        objects.add(transport, m.RouterDump(), "router")
+    for index in range(3):
+        objects.add(f"consumer {index}", m.ConsumerDump(), "a")
+    assert len(objects) == 6 and "consumer 1" in objects
+    assert objects.gone("consumer 1") == ["consumer 1"] and objects.gone("consumer 1") == []
+    assert sorted(objects.gone("a")) == ["a", "consumer 0", "consumer 2"]
+    assert objects.closed(m.RouterDump()) == []
+    assert sorted(objects.closed(m.WorkerCloseRouter(router_id="router"))) == ["b", "router"]
+    assert len(objects) == 0 and objects._children == {}
