@@ -99,6 +99,17 @@ async def test_signals_that_are_not_meant_for_it() -> None:
         assert (await worker.dump())["pid"] == worker.pid
 
 
+async def test_a_busy_application_delays_no_replacement() -> None:
+    async with MediasoupVertical(max_workers=2) as vertical:
+        assert vertical.mediasoup is not None
+        await vertical.mediasoup.create_worker()
+        before = [core.pid for core in await vertical.cores()]
+        os.kill(before[0], signal.SIGKILL)
+        time.sleep(3)  # the application does something else
+        after = [core.pid for core in await vertical.cores()]
+        assert len(after) == len(before) and after[0] not in before and after[1:] == before[1:]
+
+
 async def test_a_hung_host_process_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vertical.hosted.CLOSING_TIMEOUT", 0.3)
     async with MediasoupVertical(max_workers=1) as vertical:
