@@ -38,7 +38,7 @@ class Source(Protocol):
         ...
 
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
-        """Starts the core of that index; its channel, and the pid of its process."""
+        """Starts a core on the processor of that number (they go round); its channel, and the pid of its process."""
         ...
 
 
@@ -207,8 +207,9 @@ class Cluster:
             self._waiting[key] -= 1
 
     async def _start(self, settings: WorkerSettings) -> Pool:
+        others = sum(not _is_over(each) for each in self._pools.values()) - 1
         pool = Pool(
-            lambda index: self._source.spawn(index, settings),
+            lambda index: self._source.spawn(index + others, settings),  # each pool fills another core first
             self._count,
             self,
             policy=self._policy,

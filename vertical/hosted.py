@@ -22,6 +22,7 @@ from sfu_core.channel.process import CLOSE_TIMEOUT, ProcessChannel, ProcessSpawn
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import WorkerClosedError
 from vertical.host import END_TIMEOUT, TARGET, HostSettings, number_bytes
+from vertical.leases import Leases
 from vertical.placement import NODE_WATERMARK, WATERMARK
 from vertical.switch import next_pid
 
@@ -214,6 +215,7 @@ class HostedCluster:
     def __init__(
         self,
         cpus: list[int],
+        most: int,
         *,
         settings: WorkerSettings,
         watermark: float = WATERMARK,
@@ -224,12 +226,15 @@ class HostedCluster:
         on_error: Callable[[Exception], None],
         on_crowded: Callable[[float], None],
     ) -> None:
-        """See `Cluster`. TypeError if `policy` or `make_link` cannot be pickled."""
+        """At most `most` cores, on processors of `cpus` that no other application has; for the rest see `Cluster`.
+
+        TypeError if `policy` or `make_link` cannot be pickled.
+        """
         functions = {"policy": policy, "make_link": make_link}
         arguments = {"policy": "placement"}
         self._settings = HostSettings(
             control_fd=-1,
-            cpus=cpus,
+            cpus=[],
             defaults=settings,
             watermark=watermark,
             node_watermark=node_watermark,
@@ -243,6 +248,9 @@ class HostedCluster:
         self._on_error = on_error
         self._on_crowded = on_crowded
         self._spawner = ProcessSpawner(target=TARGET, close_timeout=CLOSING_TIMEOUT)
+        self._cpus = cpus
+        self._most = most
+        self._leases = Leases()
         self._host: HostProcess | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -257,10 +265,11 @@ class HostedCluster:
         if self._closed:
             raise WorkerClosedError("the manager was destroyed")
         if self._host is None or self._host.closed:
-            self._host = HostProcess(self._spawner, self._settings, self._heard)
+            host_settings = msgspec.structs.replace(self._settings, cpus=self._processors())
+            self._host = HostProcess(self._spawner, host_settings, self._heard)
             ending = asyncio.get_running_loop().create_task(self._host.ended())
             self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            ending.add_done_callback(self._ended)
         return await self._host.create_worker(settings)
 
     async def cores(self) -> list[m.CoreInfo]:
@@ -283,6 +292,18 @@ class HostedCluster:
     async def ended(self) -> None:
         """After `close()`: wait for the end of everything."""
         await asyncio.gather(*self._ending)
+
+    def _processors(self) -> list[int]:
+        """For the cores: those that no other application of the host has, but one in any case."""
+        cpus = self._leases.take(self._cpus, self._most)
+        if not cpus:
+            _log.warning("other applications have all %d processors: one core, which shares them", len(self._cpus))
+        return cpus or self._cpus[:1]
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending.discard(ending)
+        if not self._ending:
+            self._leases.give_back()
 
     def _heard(self, news: m.Notification) -> None:
         match news:

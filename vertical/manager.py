@@ -52,7 +52,8 @@ class MediasoupVertical(Emitter):
     ) -> None:
         """Over processes of its own, over the workers of `manager`, or over those of `mediasoup` with its `get_stats`.
 
-        One core for each processor this process may use, at most `max_workers`. Watermarks in percent: of a core, above
+        One core for each processor that this process may use and no other application has, at most `max_workers`, at
+        least one. Watermarks in percent: of a core, above
         which it gets nothing new, and of the host. Ports, logs and certificate are for workers whose creator leaves
         mediasoup's defaults. `placement` and `make_link` replace how transports are placed and members joined. Over
         own processes they run in the host process: each is pickled when the manager is made (by dill, so it may be a
@@ -63,7 +64,7 @@ class MediasoupVertical(Emitter):
         self.app_data = {} if app_data is None else app_data
         self._base = _base_of(manager, mediasoup, get_stats)
         self._destroyed = False
-        cpus = usable_cpus()[:max_workers]
+        cpus = usable_cpus()
         options: dict[str, Any] = {
             "settings": WorkerSettings(
                 log_level=log_level,
@@ -83,7 +84,7 @@ class MediasoupVertical(Emitter):
         }
         self._cluster: Cluster | HostedCluster
         if self._base is None:
-            self._cluster = HostedCluster(cpus, **options)
+            self._cluster = HostedCluster(cpus, max_workers or len(cpus), **options)
         else:
             source = BaseWorkers(lambda: self._base.mediasoup)
             self._cluster = Cluster(source, max_workers or len(cpus), **options)

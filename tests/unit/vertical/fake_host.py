@@ -67,6 +67,7 @@ class Estate:
         self.died, self.errors, self.crowded = [], [], []
         self.cluster = HostedCluster(
             list(range(count)),
+            count,
             on_core_died=lambda pid, reason: self.died.append((pid, reason)),
             on_error=self.errors.append,
             on_crowded=self.crowded.append,

@@ -16,9 +16,9 @@ def source(monkeypatch):
     """Its own cores are no processes."""
     source = FakeSource()
 
-    def cluster(cpus, **options):
+    def cluster(cpus, most, **options):
         source.cpus = cpus
-        return Cluster(source, len(cpus), **options)
+        return Cluster(source, min(most, len(cpus)), **options)
 
     monkeypatch.setattr(manager, "HostedCluster", cluster)
     monkeypatch.setattr(manager, "usable_cpus", lambda: [0, 1, 2, 3])
