@@ -16,9 +16,10 @@ import msgspec
 
 from horizontal.manager import MediasoupHorizontal
 from horizontal.pids import HOSTS
-from horizontal.stats import cores_of, load_of
+from horizontal.stats import load_of
 from sfu_core.channel.place import PROTOCOL_VERSION
 from sfu_core.errors import SfuError
+from sfu_core.stats import capacity_of
 from sfu_core.version import VERSION
 
 EXPIRY: Final = 6.0
@@ -40,13 +41,13 @@ class State(StrEnum):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`url` names the server; `load` in percent of the host, `cores` that it has."""
+    """`url` names the server; `load` in percent of the host, `capacity` is how many workers it can carry."""
 
     url: str
     version: str = VERSION
     protocol: int = PROTOCOL_VERSION
     load: float = 0.0
-    cores: int = 1
+    capacity: int = 1
     state: State = State.SERVING
 
 
@@ -125,7 +126,7 @@ class Announcer:
     async def _announce(self) -> None:
         stats = await self._manager.get_stats()
         await self._directory.write(
-            Announcement(url=self._url, load=round(load_of(stats), 1), cores=cores_of(stats), state=self._state)
+            Announcement(url=self._url, load=round(load_of(stats), 1), capacity=capacity_of(stats), state=self._state)
         )
 
     def _failed(self, error: Exception) -> None:

@@ -14,10 +14,11 @@ import msgspec
 from horizontal.host_channel import HostChannel
 from horizontal.pids import Pids
 from horizontal.placement import Candidate, passed
-from horizontal.stats import cores_of, load_of
+from horizontal.stats import load_of
 from sfu_core.channel.place import PROTOCOL_VERSION
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError
+from sfu_core.stats import capacity_of
 from sfu_core.version import VERSION
 
 SAMPLE_INTERVAL: Final = 2.0
@@ -74,7 +75,7 @@ class Host:
         self.usable = False
         self.draining = False
         self.full = False
-        self.cores = 1
+        self.capacity = 1
         self.load = 0.0
         self.pids = Pids(number)
         self.workers: set[HostChannel] = set()
@@ -111,7 +112,7 @@ class Host:
 
     def candidate(self) -> Candidate:
         """As a policy sees it."""
-        return Candidate(self.load, len(self.workers) + self._starting, self.cores, self.full)
+        return Candidate(self.load, len(self.workers) + self._starting, self.capacity, self.full)
 
     # Coming and going
 
@@ -232,7 +233,7 @@ class Host:
 
     async def _sample(self) -> None:
         stats = await self.stats()
-        self.cores, self.load = cores_of(stats), load_of(stats)
+        self.capacity, self.load = capacity_of(stats), load_of(stats)
         self.full = passed(self.full, self.load, self._watermark)
         self._watcher.sampled()
 

@@ -32,8 +32,9 @@ class MediasoupHorizontal(Emitter):
     Events: `mediasoup` (the API when enough members are there; None when the last one has gone), `connected` and
     `disconnected` with these two, `error` (exception), `hostjoin` (member), `hostlost` (member, exception),
     `hostleave` (member; it was removed, or destroyed by its owner), `hostdrained` (member), `workerdied` (pid,
-    exception; unless `listen_worker_died` is off), `nodewatermark` (load of all hosts in percent, when it passes the
-    mark), `destroy`. `async with` destroys it at the end and waits for it.
+    exception; unless `listen_worker_died` is off), `capacity` (how many workers make sense, when it changes),
+    `nodewatermark` (load of all hosts in percent, when it passes the mark), `destroy`. `async with` destroys it at the
+    end and waits for it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class MediasoupHorizontal(Emitter):
         self._last_number = 0
         self._ready = False
         self._crowded = False
+        self._capacity = 0
         self._destroyed = False
         self._mediasoup = Mediasoup(self)
         for member in members:
@@ -97,19 +99,25 @@ class MediasoupHorizontal(Emitter):
         """Its members with what is known of them, for looking at; oldest first."""
         return list(self._hosts.values())
 
+    @property
+    def capacity(self) -> int:
+        """How many workers the hosts can carry on which new ones may be placed."""
+        return sum(host.capacity for host in self.hosts if host.usable and not host.draining)
+
     def host_of(self, member: object) -> Host | None:
         """What is known of a member; None if it is none."""
         return self._hosts.get(id(member))
 
     async def get_stats(self) -> Any:
-        """The sums over all members that can be used, with logical pids."""
+        """The sums over all members that can be used, with logical pids; `capacity` is how many workers make sense."""
         hosts = [host for host in self.hosts if host.usable]
         answers = await asyncio.gather(*(host.stats() for host in hosts), return_exceptions=True)
-        return reduce_stats(
+        total = reduce_stats(
             (stats, host.pids.logical)
             for host, stats in zip(hosts, answers, strict=True)
             if not isinstance(stats, BaseException)
         )
+        return total | {"capacity": self.capacity}
 
     def locate(self, pid: int) -> tuple[Any, int]:
         """The member that has the worker of a logical pid, and the worker's pid there. ValueError if there is none."""
@@ -153,6 +161,7 @@ class MediasoupHorizontal(Emitter):
             raise TypeError("member: needs mediasoup and get_stats")
         if (present := self.host_of(member)) is not None:
             present.drain(False)
+            self._check_capacity()
             return self
         host = Host(
             member,
@@ -203,6 +212,7 @@ class MediasoupHorizontal(Emitter):
         if host is None:
             raise SfuError("it is no member")
         host.drain(True)
+        self._check_capacity()
 
     # As a spawner of workers
 
@@ -226,12 +236,14 @@ class MediasoupHorizontal(Emitter):
 
     def joined(self, host: Host) -> None:
         self._tell("hostjoin", host.manager)
+        self._check_capacity()
         if not self._ready and sum(each.usable for each in self.hosts) >= self._min_members:
             self._ready = True
             self._tell("mediasoup", self._mediasoup)
             self._tell("connected")
 
     def lost(self, host: Host, reason: Exception) -> None:
+        self._check_capacity()
         self._tell("hostlost", host.manager, reason)
         self._check_ready()
 
@@ -251,7 +263,8 @@ class MediasoupHorizontal(Emitter):
 
     def sampled(self) -> None:
         hosts = [host for host in self.hosts if host.usable]
-        load = sum(host.load * host.cores for host in hosts) / max(1, sum(host.cores for host in hosts))
+        load = sum(host.load * host.capacity for host in hosts) / max(1, sum(host.capacity for host in hosts))
+        self._check_capacity()
         before, self._crowded = self._crowded, passed(self._crowded, load, self._watermark)
         if self._crowded and not before:
             self._tell("nodewatermark", load)
@@ -267,8 +280,15 @@ class MediasoupHorizontal(Emitter):
         ending.add_done_callback(self._ending.discard)
 
     def _departed(self, host: Host) -> None:
+        self._check_capacity()
         self._tell("hostleave", host.manager)
         self._check_ready()
+
+    def _check_capacity(self) -> None:
+        """Whoever is built on top of it may want more workers, or must do with fewer."""
+        before, self._capacity = self._capacity, self.capacity
+        if self._capacity != before:
+            self._tell("capacity", self._capacity)
 
     def _check_ready(self) -> None:
         """The last one has gone?"""

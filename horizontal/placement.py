@@ -24,7 +24,7 @@ class Candidate:
     workers: int = 0
     """How many of ours it has, or is starting."""
 
-    cores: int = 1
+    capacity: int = 1
     """How many workers it can carry."""
 
     full: bool = False
@@ -36,15 +36,15 @@ Policy = Callable[[Sequence[Candidate]], int]
 
 
 def least_loaded(candidates: Sequence[Candidate]) -> int:
-    """Of the hosts that are not full, among those that are about as idle as the idlest: the fewest workers per core.
+    """Of the hosts that are not full, among those that are about as idle as the idlest: fewest workers for what it can carry.
 
     A worker just made has no load yet, and a sample is never exact: so small differences decide nothing, and workers
-    that are made one after the other spread over the hosts as the hosts have cores. Of equals the first is taken.
+    that are made one after the other spread over the hosts as the hosts can carry them. Of equals the first is taken.
     """
     open_ones = [index for index, each in enumerate(candidates) if not each.full] or list(range(len(candidates)))
     idlest = min(candidates[index].load for index in open_ones)
     alike = [index for index in open_ones if candidates[index].load < idlest + BAND]
-    return min(alike, key=lambda index: (candidates[index].workers + 1) / max(candidates[index].cores, 1))
+    return min(alike, key=lambda index: (candidates[index].workers + 1) / max(candidates[index].capacity, 1))
 
 
 def passed(before: bool, load: float, mark: float) -> bool:

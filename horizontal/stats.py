@@ -24,14 +24,10 @@ def reduce_stats(hosts: Iterable[tuple[Mapping[str, Any], Callable[[int], int]]]
     return total | {"pidusages": usages or None}
 
 
-def cores_of(stats: Mapping[str, Any]) -> int:
-    """How many workers a host can carry."""
-    return max(1, int(stats.get("os", {}).get("availableParallelism") or 1))
-
-
 def load_of(stats: Mapping[str, Any]) -> float:
     """Percent of a host that all of its manager's workers use."""
-    return sum(float(usage.get("cpu", 0)) for usage in (stats.get("pidusages") or {}).values()) / cores_of(stats)
+    cores = stats.get("os", {}).get("availableParallelism") or 1
+    return sum(float(usage.get("cpu", 0)) for usage in (stats.get("pidusages") or {}).values()) / max(1, cores)
 
 
 def _added(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

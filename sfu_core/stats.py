@@ -85,6 +85,14 @@ def get_stats_factory(mediasoup: Any) -> GetStats:
     return GetStats(mediasoup)
 
 
+def capacity_of(stats: Any) -> int:
+    """How many workers make sense, by what a manager's `get_stats()` said: what it says of it, else the processors."""
+    try:
+        return max(1, int(stats.get("capacity") or stats["os"]["availableParallelism"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return 1
+
+
 def host() -> dict[str, Any]:
     """Processors (MHz; times in ms), memory in bytes, load averages of 1, 5 and 15 minutes, seconds since boot."""
     memory = _meminfo()

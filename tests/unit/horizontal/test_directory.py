@@ -82,7 +82,7 @@ async def kill(announcer):
 async def test_what_is_announced(kind):
     async with cluster(kind) as each, each.announcer("ws://a"):
         await until(lambda: each.follower.members)
-        assert await each.directory.read() == {"ws://a": Announcement(url="ws://a", version=VERSION, cores=4)}
+        assert await each.directory.read() == {"ws://a": Announcement(url="ws://a", version=VERSION, capacity=4)}
         assert await Directory(each.server.client, name="other").read() == {}
 
 

@@ -312,3 +312,37 @@ async def test_statistics_that_cannot_be_read():
     assert (await horizontal.get_stats())["os"]["availableParallelism"] == 2
     await horizontal.mediasoup.create_worker()
     horizontal.destroy()
+
+
+async def test_capacity_is_told_when_it_changes():
+    a, b = FakeHost("a", cores=2), FakeHost("b", cores=6, ready=False)
+    horizontal, _ = await opened(a, b)
+    told = []
+    horizontal.on("capacity", told.append)
+    assert horizontal.capacity == 2
+    b.appear()
+    await quiet()
+    assert (await horizontal.get_stats())["capacity"] == 8
+    horizontal.drain(b)
+    horizontal.add(b)
+    b.crash()
+    horizontal.delete(a)
+    assert told == [8, 2, 8, 2, 0]
+    horizontal.destroy()
+
+
+async def test_a_member_may_say_how_many_workers_make_sense():
+    """One of a vertical spans all cores."""
+    a, b = FakeHost("a", cores=16), FakeHost("b", cores=2)
+    inner = a.get_stats
+
+    async def get_stats():
+        return await inner() | {"capacity": 1}
+
+    a.get_stats = get_stats
+    horizontal, _ = await opened(a, b)
+    assert horizontal.capacity == 3
+    for _ in range(3):
+        await horizontal.mediasoup.create_worker()
+    assert (len(a.cores), len(b.cores)) == (1, 2)
+    horizontal.destroy()
