@@ -36,7 +36,7 @@ Policy = Callable[[Sequence[Candidate]], int]
 
 
 def least_loaded(candidates: Sequence[Candidate]) -> int:
-    """Of the hosts that are not full, among those that are about as idle as the idlest: fewest workers for what it can carry.
+    """Among the hosts that are not full and about as idle as the idlest: the fewest workers for what it can carry.
 
     A worker just made has no load yet, and a sample is never exact: so small differences decide nothing, and workers
     that are made one after the other spread over the hosts as the hosts can carry them. Of equals the first is taken.

@@ -180,6 +180,7 @@ class Pool:
         """By id, of all logical workers (see `vertical.mirrors`)."""
         self._spawn = spawn
         self._count = count
+        self._replacing: set[int] = set()
         self._watcher = watcher
         self._forward_logs = forward_logs
         self._members: dict[int, Member] = {}
@@ -214,6 +215,13 @@ class Pool:
             raise failures[0]
         for index, (channel, pid) in enumerate(cores):
             self._adopt(index, channel, pid)
+
+    def resize(self, count: int) -> None:
+        """So many members from now on. None is ended; of those that die only as many are replaced as are missing."""
+        self._count = count
+        for index in range(count):
+            if index not in self._members:
+                self._replace(index)
 
     def join(self, tenant: Tenant) -> None:
         """A logical worker uses the members from now on."""
@@ -301,11 +309,19 @@ class Pool:
         for neighbour, ring in member.rings.items():
             neighbour.rings.pop(member, None)
             self._start(neighbour.close_ring(ring))
-        self._start(self._replace(member.index))
+        self._replace(member.index)
 
-    async def _replace(self, index: int) -> None:
+    def _replace(self, index: int) -> None:
+        if not self._closed and index not in self._replacing:
+            self._replacing.add(index)
+            self._start(self._start_again(index)).add_done_callback(lambda _: self._replacing.discard(index))
+
+    async def _start_again(self, index: int) -> None:
+        """Unless there are enough without it, by now."""
         tries = 0
         while True:
+            if len(self._members) >= self._count:
+                return
             try:
                 channel, pid = await self._spawn(index)
             except Exception as error:
@@ -314,6 +330,9 @@ class Pool:
                 break
             await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
             tries += 1
+        if len(self._members) >= self._count:
+            channel.close()
+            return
         self._adopt(index, channel, pid)
         if self._settings != m.WorkerUpdateSettings():
             channel.post(self._settings)
