@@ -23,6 +23,7 @@ from sfu_core.version import VERSION
 
 SAMPLE_INTERVAL: Final = 2.0
 STATS_TIMEOUT: Final = 5.0
+_CLOSING: Final = 2  # of `ready_state`, as for a WebSocket
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Watcher(Protocol):
         ...
 
     def left(self, host: "Host") -> None:
-        """Its manager was destroyed, and its workers have closed."""
+        """Its manager was closed, or destroyed, by whoever owns it; its workers have closed."""
         ...
 
     def drained(self, host: "Host") -> None:
@@ -67,9 +68,9 @@ class Host:
     """One member."""
 
     def __init__(
-        self, manager: Any, number: int, watcher: Watcher, *, own: bool, watermark: float, patience: float
+        self, manager: Any, number: int, watcher: Watcher, *, own: bool, watermark: float, patience: float | None
     ) -> None:
-        """`own`: it is destroyed when it is removed. `patience`: seconds without connection until it counts as lost."""
+        """`own`: it is destroyed when it is removed. `patience`: see the manager."""
         self.manager = manager
         self.own = own
         self.usable = False
@@ -157,6 +158,8 @@ class Host:
         if mediasoup is None:
             if self._destroyed():
                 self._gone()
+            elif getattr(self.manager, "ready_state", None) == _CLOSING:
+                self._put_down()
             else:
                 self._lose(SfuError("the host is gone"))
         elif not self.usable and self._following is None:
@@ -169,7 +172,7 @@ class Host:
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
-        if not connected and not self._ended:
+        if not connected and not self._ended and self._patience is not None:
             reason = SfuError(f"the host has been away for {self._patience:g} s")
             self._impatience = self._loop.call_later(self._patience, self._lose, reason)
         elif connected and (mediasoup := self._api()) is not None:
@@ -186,6 +189,14 @@ class Host:
         if not self._ended:
             self.leave()
             self._watcher.left(self)
+
+    def _put_down(self) -> None:
+        """It is being closed by whoever owns it, who may open it again."""
+        self._stop()
+        self.usable = False
+        for worker in list(self.workers):
+            worker.close()
+        self._watcher.left(self)
 
     def _lose(self, reason: Exception) -> None:
         if self._ended:

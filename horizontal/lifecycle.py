@@ -30,7 +30,7 @@ class ConnectingManager(Emitter):
 
     Events, in the order of a life: `open`, `websocketopen`, `mediasoup` (the API), `connected`; `disconnected` and
     `websocketclose` (was_clean) when the other side is lost, `mediasoup` (None) when the API has gone; `error`
-    (exception); `close`; `destroy`. `async with` waits until it is ready, and destroys it at the end.
+    (exception); `close`, `destroy`. `async with` waits until it is ready, and destroys it at the end.
     """
 
     def __init__(self, url: str | None) -> None:
@@ -88,21 +88,14 @@ class ConnectingManager(Emitter):
     def close(self) -> None:
         """Close its workers, then the connection. May be repeated; can be opened again."""
         self._check()
-        if self._state not in (ReadyState.CLOSED, ReadyState.CLOSING):
-            within_reach = self._state is ReadyState.CONNECTED
-            self._state = ReadyState.CLOSING
-            workers = list(self._workers)
-            for worker in workers:
-                worker.close()
-            self._gone()
-            self._fail_waiters(InvalidStateError("it was closed"))
-            self._leaving = asyncio.ensure_future(self._leave(workers if within_reach else []))
+        self._close()
 
     def destroy(self) -> None:
-        """Close for good; nothing can be asked of it afterwards. What is stacked on top hears `destroy`."""
-        self.close()
-        self.emit("destroy")
+        """Close for good; nothing can be asked of it afterwards. What is built on top of it hears `destroy` first."""
+        self._check()
         self._destroyed = True
+        self.emit("destroy")
+        self._close()
 
     async def ready(self) -> Mediasoup:
         """Wait until it is connected; the API. Raises why the next try fails, if it does."""
@@ -198,6 +191,17 @@ class ConnectingManager(Emitter):
             self.emit("close")
 
     # Inside
+
+    def _close(self) -> None:
+        if self._state not in (ReadyState.CLOSED, ReadyState.CLOSING):
+            within_reach = self._state is ReadyState.CONNECTED
+            self._state = ReadyState.CLOSING
+            workers = list(self._workers)
+            for worker in workers:
+                worker.close()
+            self._gone()
+            self._fail_waiters(InvalidStateError("it was closed"))
+            self._leaving = asyncio.ensure_future(self._leave(workers if within_reach else []))
 
     def _new_mediasoup(self, mediasoup: Mediasoup) -> Mediasoup:
         """Its workers end with us."""

@@ -18,9 +18,6 @@ from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError
 from sfu_core.mediasoup import Emitter, Mediasoup
 
-PATIENCE: Final = 10.0
-"""Seconds that a member may be without connection before its workers count as dead."""
-
 CLOSED, CONNECTED = 3, 4
 
 
@@ -31,8 +28,8 @@ class MediasoupHorizontal(Emitter):
 
     Events: `mediasoup` (the API when enough members are there; None when the last one has gone), `connected` and
     `disconnected` with these two, `error` (exception), `hostjoin` (member), `hostlost` (member, exception),
-    `hostleave` (member; it was removed, or destroyed by its owner), `hostdrained` (member), `workerdied` (pid,
-    exception; unless `listen_worker_died` is off), `capacity` (how many workers make sense, when it changes),
+    `hostleave` (member; it was removed, or its owner has closed or destroyed it), `hostdrained` (member), `workerdied`
+    (pid, exception; unless `listen_worker_died` is off), `capacity` (how many workers make sense, when it changes),
     `nodewatermark` (load of all hosts in percent, when it passes the mark), `destroy`. `async with` destroys it at the
     end and waits for it.
     """
@@ -46,14 +43,15 @@ class MediasoupHorizontal(Emitter):
         listen_worker_died: bool = True,
         watermark_node: float = NODE_WATERMARK,
         placement: Policy = least_loaded,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         app_data: Any = None,
     ) -> None:
         """Over `members`: each has `mediasoup` and `get_stats`, perhaps events.
 
         `own`: members are destroyed with it, or when they are removed. `min_members` must be there before it is ready.
-        `watermark_node`: percent of a host above which it gets nothing new. `patience`: seconds that a member may be
-        without connection until it counts as lost. Needs a running event loop.
+        `listen_worker_died`: whether its workers emit `died`, and it `workerdied`. `watermark_node`: percent of a host
+        above which it gets nothing new. `patience`: seconds that a member may be without connection until it counts as
+        lost; default: until it gives up by itself. Needs a running event loop.
         """
         super().__init__()
         self.app_data = {} if app_data is None else app_data
@@ -70,7 +68,7 @@ class MediasoupHorizontal(Emitter):
         self._crowded = False
         self._capacity = 0
         self._destroyed = False
-        self._mediasoup = Mediasoup(self)
+        self._mediasoup = Mediasoup(self, listen_worker_died=listen_worker_died)
         for member in members:
             self.add(member)
 
@@ -248,7 +246,8 @@ class MediasoupHorizontal(Emitter):
         self._check_ready()
 
     def left(self, host: Host) -> None:
-        self._dismiss(host)
+        if getattr(host.manager, "destroyed", False):
+            self._dismiss(host)
         self._departed(host)
 
     def drained(self, host: Host) -> None:

@@ -35,7 +35,7 @@ class FakeHost(Emitter):
         self.cores = []
         self.parallelism = cores
         self.usages = {}
-        self.destroyed = False
+        self.destroyed = self.closing = False
         self.failure = None
         self.pids = iter(range(100, 200))
         self.api = Mediasoup(self)
@@ -48,7 +48,7 @@ class FakeHost(Emitter):
 
     @property
     def ready_state(self):
-        return 4 if self.mediasoup is not None else 0
+        return 4 if self.mediasoup is not None else 2 if self.closing else 0
 
     async def spawn(self, settings):
         await asyncio.sleep(0)
@@ -68,6 +68,7 @@ class FakeHost(Emitter):
 
     def appear(self):
         """The connection is there."""
+        self.closing = False
         self.mediasoup = self.api
         self.emit("mediasoup", self.api)
         self.emit("connected")
@@ -89,11 +90,15 @@ class FakeHost(Emitter):
 
     def destroy(self):
         self.destroyed = True
+        self.emit("destroy")
+        self.close()
+
+    def close(self):
+        self.closing = True
         for core in self.cores:
             core.close()
         self.mediasoup = None
         self.emit("mediasoup", None)
-        self.emit("destroy")
 
 
 class News:

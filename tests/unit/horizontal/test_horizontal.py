@@ -149,6 +149,22 @@ async def test_a_member_that_its_owner_destroys():
     horizontal.destroy()
 
 
+async def test_a_member_that_its_owner_closes():
+    """And opens again."""
+    a, b = FakeHost("a"), FakeHost("b")
+    horizontal, news = await opened(a, b)
+    first, second = [await horizontal.mediasoup.create_worker() for _ in range(2)]
+    a.close()
+    await quiet()
+    assert a in horizontal and first.closed and not first.died and not second.closed
+    assert news.of("hostleave", "hostlost", "workerdied", "error") == [("hostleave", a)]
+    a.appear()
+    await quiet()
+    assert len(news.of("hostjoin")) == 3
+    assert (await horizontal.mediasoup.create_worker()).channel.place.host_id == "a"
+    horizontal.destroy()
+
+
 async def test_a_seed_of_an_application_ends():
     """It destroys the clients first, then the horizontal."""
     hosts = [FakeHost(name) for name in "abc"]
