@@ -7,8 +7,9 @@ message passes here. Members are managers of any kind, so it does not know how h
 import asyncio
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
+from horizontal.errors import InvalidStateError
 from horizontal.host import Host
 from horizontal.host_channel import HostChannel
 from horizontal.pids import HOSTS, split_pid
@@ -17,6 +18,7 @@ from horizontal.stats import reduce_stats
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError
 from sfu_core.mediasoup import Emitter, Mediasoup
+from sfu_core.mediasoup.emitter import once
 
 CLOSED, CONNECTED = 3, 4
 
@@ -102,6 +104,14 @@ class MediasoupHorizontal(Emitter):
         """How many workers the hosts can carry on which new ones may be placed."""
         return sum(host.capacity for host in self.hosts if host.usable and not host.draining)
 
+    async def ready(self) -> Mediasoup:
+        """Wait until it is; the API."""
+        while (mediasoup := self.mediasoup) is None:
+            if self._destroyed:
+                raise InvalidStateError("it was destroyed")
+            await once(self, "mediasoup")
+        return mediasoup
+
     def host_of(self, member: object) -> Host | None:
         """What is known of a member; None if it is none."""
         return self._hosts.get(id(member))
@@ -130,11 +140,11 @@ class MediasoupHorizontal(Emitter):
         if self._destroyed:
             return
         was_ready, self._destroyed = self._ready, True
+        self.emit("destroy")
         for host in self.hosts:
             self._dismiss(host)
         if was_ready:
             self.emit("mediasoup", None)
-        self.emit("destroy")
 
     async def wait_destroyed(self) -> None:
         """After `destroy()`: wait until all workers have ended."""
@@ -154,7 +164,7 @@ class MediasoupHorizontal(Emitter):
     def add(self, member: Any, *, own: bool | None = None) -> Self:
         """Use a manager from now on; if it is being drained, no longer. `own`: see the constructor."""
         if self._destroyed:
-            raise SfuError("it was destroyed")
+            raise InvalidStateError("it was destroyed")
         if not hasattr(member, "mediasoup") or not hasattr(member, "get_stats"):
             raise TypeError("member: needs mediasoup and get_stats")
         if (present := self.host_of(member)) is not None:

@@ -1,6 +1,6 @@
 """Pids of workers on several hosts: one number that says which host, and which process there.
 
-Pure. A logical pid has 32 bits, as many as mediasoup's messages have for one: the host's number (1 to 1023) above
+Pure. A logical pid has 32 bits, as many as mediasoup's messages have for one: the host's number (2 to 1023) above
 22 bits for the process. No Linux gives a pid of more than 22 bits, so a logical pid is never that of a process here.
 """
 
@@ -9,8 +9,8 @@ from typing import Final
 _BITS: Final = 22
 _NUMBERS: Final = 1 << _BITS
 
-HOSTS: Final = range(1, 1 << (32 - _BITS))
-"""Numbers of hosts."""
+HOSTS: Final = range(2, 1 << (32 - _BITS))
+"""Numbers of hosts. What 1 would give is left to workers that are no process and on no host, as a vertical's."""
 
 
 def join_pid(host: int, number: int) -> int:

@@ -17,6 +17,7 @@ from sfu_core.channel.process import ProcessSpawner
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.channel.spawner import Spawner
 from sfu_core.errors import SfuError, WorkerClosedError
+from sfu_core.stats import capacity_of
 from vertical.members import Member, Pool
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy, node_load, passed
@@ -37,6 +38,10 @@ class Source(Protocol):
         """Whether what its cores log reaches the application without us."""
         ...
 
+    async def capacity(self) -> int:
+        """How many cores there can be now, at least one."""
+        ...
+
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
         """Starts a core on the processor of that number (they go round); its channel, and the pid of its process."""
         ...
@@ -50,6 +55,9 @@ class OwnCores:
     def __init__(self, cpus: list[int], spawner: Spawner | None = None) -> None:
         self._cpus = cpus
         self._spawner = spawner or ProcessSpawner()
+
+    async def capacity(self) -> int:
+        return len(self._cpus)
 
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
         if "cpu" in settings.engine:
@@ -70,19 +78,18 @@ class BaseWorkers:
 
     logs_by_itself = True
 
-    def __init__(self, mediasoup: Callable[[], Any]) -> None:
-        self._mediasoup = mediasoup
+    def __init__(self, manager: Any) -> None:
+        """`manager`: what has `mediasoup` and `get_stats`."""
+        self._manager = manager
+
+    async def capacity(self) -> int:
+        return capacity_of(await self._manager.get_stats())
 
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
-        worker = await self._mediasoup().create_worker(
-            log_level=settings.log_level,
-            log_tags=settings.log_tags,
-            rtc_min_port=settings.rtc_min_port,
-            rtc_max_port=settings.rtc_max_port,
-            dtls_certificate_file=settings.dtls_certificate_file,
-            dtls_private_key_file=settings.dtls_private_key_file,
-            engine=settings.engine,
-        )
+        mediasoup = self._manager.mediasoup
+        if mediasoup is None:
+            raise SfuError("the manager below has no mediasoup now")
+        worker = await mediasoup.create_worker(**msgspec.structs.asdict(settings))
         return worker.channel, worker.pid
 
 
@@ -92,7 +99,7 @@ class Cluster:
     def __init__(
         self,
         source: Source,
-        count: int,
+        count: int | None = None,
         *,
         settings: WorkerSettings = _DEFAULTS,
         watermark: float = WATERMARK,
@@ -103,12 +110,15 @@ class Cluster:
         on_error: Callable[[Exception], None] = lambda error: None,
         on_crowded: Callable[[float], None] = lambda load: None,
     ) -> None:
-        """`count` cores a pool. `settings` apply where an application leaves mediasoup's default.
+        """As many cores a pool as `source` can give, at most `count`.
+
+        `settings` apply where an application leaves mediasoup's default.
 
         `on_crowded` is called with the node's load each time it passes `node_watermark`.
         """
         self._source = source
-        self._count = count
+        self._limit = count
+        self._count = 1
         self._settings = settings
         self._watermark = watermark
         self._node_watermark = node_watermark
@@ -161,6 +171,15 @@ class Cluster:
             await pool.update(m.WorkerUpdateSettings(log_level=settings.log_level, log_tags=list(settings.log_tags)))
         return switch
 
+    def resize(self, capacity: int) -> None:
+        """The source can give so many cores now: more are started, or of those that die fewer are replaced."""
+        self._count = self._limited(capacity)
+        for pool in self._running():
+            pool.resize(self._count)
+
+    def _limited(self, capacity: int) -> int:
+        return capacity if self._limit is None else min(capacity, self._limit)
+
     def close(self) -> None:
         """Close all logical workers, and with them the cores. May be repeated."""
         self._closed = True
@@ -208,6 +227,7 @@ class Cluster:
 
     async def _start(self, settings: WorkerSettings) -> Pool:
         others = sum(not _is_over(each) for each in self._pools.values()) - 1
+        self._count = self._limited(await self._source.capacity())
         pool = Pool(
             lambda index: self._source.spawn(index + others, settings),  # each pool fills another core first
             self._count,

@@ -5,13 +5,17 @@ Belongs to the switch's event loop. Knows where something may go and what must b
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
 from sfu_core.channel import messages as m
+from sfu_core.channel.place import Place, is_wildcard
 from vertical.links import ask
 from vertical.members import Member, Pool
 from vertical.pipes import StartTask
 from vertical.tree import Router, Server
+
+R = TypeVar("R")
 
 
 class Hosting:
@@ -80,6 +84,17 @@ def close_request(holder: Router | Server) -> m.Request[None]:
 def leave_ports_open(infos: Iterable[m.ListenInfo]) -> bool:
     """Whether each of several members can listen so."""
     return all(map(_leaves_port_open, infos))
+
+
+def addressed(message: m.Request[R], place: Place) -> m.Request[R]:
+    """`message` with the address of where it goes, instead of any host's (`Place.announced_addresses`)."""
+    if not any(is_wildcard(info.announced_address) for info in _listen_infos(message)):
+        return message
+    message = deepcopy(message)
+    for info in _listen_infos(message):
+        if is_wildcard(info.announced_address):
+            info.announced_address = place.address_like(info.announced_address)
+    return message
 
 
 def _leaves_port_open(info: m.ListenInfo) -> bool:

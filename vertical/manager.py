@@ -28,7 +28,8 @@ class MediasoupVertical(Emitter):
 
     Events: `mediasoup` (the API, or None when a base manager has lost its own), `error` (exception; a core could not
     be replaced, or an error of the base), `coredied` (pid, exception), `nodewatermark` (load in percent of the host,
-    when it passes the mark; another host is wanted). `async with` destroys it at the end and waits for it.
+    when it passes the mark; another host is wanted), `destroy` (what is built on top of it ends with it). `async with`
+    destroys it at the end and waits for it.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class MediasoupVertical(Emitter):
     ) -> None:
         """Over processes of its own, over the workers of `manager`, or over those of `mediasoup` with its `get_stats`.
 
-        One core for each processor that this process may use and no other application has, at most `max_workers`, at
-        least one. Watermarks in percent: of a core, above
-        which it gets nothing new, and of the host. Ports, logs and certificate are for workers whose creator leaves
-        mediasoup's defaults. `placement` and `make_link` replace how transports are placed and members joined. Over
-        own processes they run in the host process: each is pickled when the manager is made (by dill, so it may be a
-        lambda, or from the main module), and shares nothing with the application; TypeError if it cannot be.
+        One core for each processor that this process may use and no other application has, or as many as the base can
+        carry; at most `max_workers`, at least one.
+        Watermarks in percent: of a core, above which it gets nothing new, and of the host. Ports, logs and certificate
+        are for workers whose creator leaves mediasoup's defaults. `placement` and `make_link` replace how transports
+        are placed and members joined. Over own processes they run in the host process: each is pickled when the manager
+        is made (by dill, so it may be a lambda, or from the main module), and shares nothing with the application;
+        TypeError if it cannot be.
         """
         super().__init__()
         _check(max_workers, watermark_worker, watermark_node, log_level)
@@ -86,8 +88,7 @@ class MediasoupVertical(Emitter):
         if self._base is None:
             self._cluster = HostedCluster(cpus, max_workers or len(cpus), **options)
         else:
-            source = BaseWorkers(lambda: self._base.mediasoup)
-            self._cluster = Cluster(source, max_workers or len(cpus), **options)
+            self._cluster = Cluster(BaseWorkers(self._base), max_workers, **options)
         self._mediasoup = Mediasoup(self._cluster)
         self._stats = StatsReader()
         self._listen_to_base()
@@ -120,11 +121,16 @@ class MediasoupVertical(Emitter):
         return self._destroyed
 
     async def get_stats(self) -> Any:
-        """Of the host, of this process, and of the host process and its cores; those of the base, if there is one."""
+        """Of the host, of this process, and of the host process and its cores; those of the base, if there is one.
+
+        `capacity`: how many workers make sense, which is one, since it spans all cores.
+        """
         if self._base is not None:
-            return await self._base.get_stats()
-        cores = await self.cores()
-        return self._stats.read([pid for pid in (self.host_pid, *(core.pid for core in cores)) if pid is not None])
+            stats = await self._base.get_stats()
+        else:
+            cores = await self.cores()
+            stats = self._stats.read([pid for pid in (self.host_pid, *(core.pid for core in cores)) if pid is not None])
+        return stats | {"capacity": 1} if isinstance(stats, dict) else stats
 
     def destroy(self) -> None:
         """End all workers and all cores; a base manager stays. May be repeated."""
@@ -132,6 +138,7 @@ class MediasoupVertical(Emitter):
             return
         self._destroyed = True
         self._stop_listening()
+        self.emit("destroy")
         self._cluster.close()
         self.emit("mediasoup", None)
 
@@ -154,6 +161,7 @@ class MediasoupVertical(Emitter):
         self._listeners: dict[str, Callable[..., None]] = {
             "mediasoup": lambda *_: self._tell("mediasoup", self.mediasoup),
             "error": lambda error: self._tell("error", error),
+            "capacity": self._base_resized,
             "destroy": lambda *_: self.destroy(),
         }
         if hasattr(self._base, "on"):
@@ -161,6 +169,10 @@ class MediasoupVertical(Emitter):
                 self._base.on(event, listener)
         if self.mediasoup is not None:
             self._announce()
+
+    def _base_resized(self, capacity: int) -> None:
+        if isinstance(self._cluster, Cluster):
+            self._cluster.resize(capacity)
 
     def _stop_listening(self) -> None:
         if hasattr(self._base, "remove_listener"):

@@ -14,7 +14,7 @@ from sfu_core.errors import NotFoundError
 from vertical import mirror_views, names, views
 from vertical.consuming import Consuming
 from vertical.creations import Creations
-from vertical.hosting import Hosting, close_request, leave_ports_open
+from vertical.hosting import Hosting, addressed, close_request, leave_ports_open
 from vertical.links import CoreGoneError, ask
 from vertical.members import Member, Pool
 from vertical.mirrors import Mirrors
@@ -268,7 +268,7 @@ class Operations:
             await self._hosting.prepare(router, server, member, message)
             check_open(router, server)
             self.news.watch(transport.id, member, transport.id)
-            reply = await ask(member, message, router.id)
+            reply = await ask(member, addressed(message, member.place), router.id)
             check_open(router, server)
             return reply
         except BaseException:

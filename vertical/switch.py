@@ -15,7 +15,7 @@ import msgspec
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.channel import EndListener, Listener, LogListener
-from sfu_core.channel.place import Place
+from sfu_core.channel.place import ANY, Place
 from sfu_core.errors import UnsupportedError, WorkerClosedError
 from vertical.members import Member, Pool
 from vertical.mirrors import NEEDED, SERVED
@@ -245,7 +245,7 @@ class Switch:
 
 
 def _place_of(pool: Pool) -> Place:
-    """Where members of one host are; members of several hosts are nobody's neighbours together."""
+    """Where members of one host are; those of several hosts are nobody's neighbours together, and at any address."""
     members = pool.members
     first = members[0].place
     extensions = frozenset.intersection(*(member.place.extensions for member in members))
@@ -258,7 +258,8 @@ def _place_of(pool: Pool) -> Place:
     )
     if all(member.place.shares_host_with(first) for member in members):
         return place
-    return msgspec.structs.replace(place, host_id=uuid.uuid4().hex, announced_addresses=())
+    anywhere = tuple(each for each in ANY if all(member.place.has_address_like(each) for member in members))
+    return msgspec.structs.replace(place, host_id=uuid.uuid4().hex, announced_addresses=anywhere)
 
 
 def _log_refusal(what: str, answer: asyncio.Future[Any]) -> None:

@@ -22,6 +22,10 @@ _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+ANY: Final = ("0.0.0.0", "::")
+"""What a place announces that is on several hosts: it puts in the address of the host that an object gets to."""
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A read-only description; `announced_addresses` are reachable from other hosts, best first."""
 
@@ -34,6 +38,17 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def shares_host_with(self, other: "Place") -> bool:
         return self.host_id == other.host_id
+
+    def address_like(self, wildcard: str | None) -> str:
+        """The best address of that IP version that it announces; SfuError if there is none."""
+        for address in self.announced_addresses:
+            if _ip_version(address) and wildcard_for(address) == wildcard:
+                return address
+        raise SfuError(f"host {self.host_id} announces no address for other hosts")
+
+    def has_address_like(self, wildcard: str) -> bool:
+        """Whether there is one."""
+        return any(_ip_version(each) and wildcard_for(each) == wildcard for each in self.announced_addresses)
 
 
 def meeting_addresses(first: Place, second: Place) -> tuple[str, str]:
@@ -54,6 +69,11 @@ def meeting_addresses(first: Place, second: Place) -> tuple[str, str]:
 def wildcard_for(address: str) -> str:
     """What to listen on to be reached at `address`."""
     return "0.0.0.0" if _ip_version(address) == 4 else "::"
+
+
+def is_wildcard(address: str | None) -> bool:
+    """Whether it is one of `ANY`."""
+    return address in ANY
 
 
 def _ip_version(address: str) -> int | None:

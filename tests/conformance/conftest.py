@@ -8,12 +8,11 @@ import asyncio
 import gc
 import inspect
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from .room import CODECS, Room
-from .stacks import STACKS, own_pid
+from .stacks import STACKS, is_ours, own_pid
 
 TIMEOUT = 20.0
 """Seconds for one test."""
@@ -63,7 +62,7 @@ def own_process(request, runner, mediasoup):
     worker = runner.run(own.create_worker())
     pid = own_pid(worker.pid)
     try:
-        if not Path(f"/proc/{pid}").exists():
+        if not is_ours(pid):
             pytest.skip("a worker that is no process")
         yield worker, pid
     finally:

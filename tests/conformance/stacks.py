@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,12 +35,32 @@ async def vertical() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def horizontal() -> AsyncIterator[Any]:
-    """Workers alternate between two hosts (this machine under two names), so most pipes are encrypted."""
-    from horizontal import MediasoupHorizontal
+    """Workers alternate between two hosts, so most pipes are encrypted."""
+    async with hosts() as manager:
+        yield manager.mediasoup
 
-    members = [host("first"), host("second")]
-    async with MediasoupHorizontal(members, min_members=2) as manager:
-        yield await api_of(manager)
+
+@asynccontextmanager
+async def vertical_over_horizontal() -> AsyncIterator[Any]:
+    """All workers over the same two cores of two hosts; transports alternate."""
+    from vertical import MediasoupVertical, spread
+
+    async with hosts() as base, MediasoupVertical(base, max_workers=2, placement=spread) as manager:
+        _verticals.append(manager)
+        yield manager.mediasoup
+        _verticals.remove(manager)
+
+
+@asynccontextmanager
+async def hosts() -> AsyncIterator[Any]:
+    """A horizontal over clients of the servers of two hosts: this machine under two names."""
+    from horizontal import MediasoupHorizontal, RemoteMediasoupClient, RemoteMediasoupServer
+
+    async with RemoteMediasoupServer(host("first")) as first, RemoteMediasoupServer(host("second")) as second:
+        clients = [RemoteMediasoupClient(server.url, listen_worker_died=False) for server in (first, second)]
+        async with MediasoupHorizontal(clients, own=True, min_members=2) as manager:
+            await manager.ready()
+            yield manager
 
 
 def host(name: str) -> Any:
@@ -54,15 +75,6 @@ def host(name: str) -> Any:
     return SimpleNamespace(mediasoup=mediasoup, get_stats=get_stats_factory(mediasoup).get_stats)
 
 
-async def api_of(manager: Any) -> Any:
-    """The API of a manager that may not be ready yet."""
-    from sfu_core.mediasoup.extras import enhanced_once
-
-    if manager.mediasoup is None:
-        await enhanced_once(manager, "mediasoup")
-    return manager.mediasoup
-
-
 @asynccontextmanager
 async def remote() -> AsyncIterator[Any]:
     """A client of a server of this process, over loopback; core processes behind it."""
@@ -72,14 +84,20 @@ async def remote() -> AsyncIterator[Any]:
         yield client.mediasoup
 
 
-STACKS: dict[str, Stack] = {"core": core, "vertical": vertical, "horizontal": horizontal, "remote": remote}
+STACKS: dict[str, Stack] = {
+    "core": core,
+    "vertical": vertical,
+    "remote": remote,
+    "horizontal": horizontal,
+    "vertical over horizontal": vertical_over_horizontal,
+}
 """A test that passes on one of them must pass on all."""
 
 
 async def processes(worker: Any) -> list[int]:
     """The pids of what carries a worker: one core, or several."""
     for vertical in _verticals:
-        if pids := [core.pid for core in await vertical.cores() if worker.pid in core.workers]:
+        if pids := [own_pid(core.pid) for core in await vertical.cores() if worker.pid in core.workers]:
             return pids
     return [own_pid(member.pid) for member in getattr(worker.channel, "members", None) or [worker]]
 
@@ -89,3 +107,11 @@ def own_pid(pid: int) -> int:
     from horizontal.pids import HOSTS, split_pid
 
     return split_pid(pid)[1] if pid >> 22 in HOSTS else pid
+
+
+def is_ours(pid: int) -> bool:
+    """Whether that is a process which this library has started."""
+    try:
+        return b"multiprocess" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -16,13 +16,13 @@ def test_there_and_back(host, pid):
     assert PID_MAX_LIMIT <= logical < 2**32
 
 
-@pytest.mark.parametrize(("host", "pid"), [(0, 1), (1024, 1), (1, -1), (1, 2**22)])
+@pytest.mark.parametrize(("host", "pid"), [(0, 1), (1, 1), (1024, 1), (2, -1), (2, 2**22)])
 def test_what_does_not_fit(host, pid):
     with pytest.raises(ValueError, match="no logical pid"):
         join_pid(host, pid)
 
 
-@pytest.mark.parametrize("pid", [0, 1, 2**22 - 1, 2**32])
+@pytest.mark.parametrize("pid", [0, 1, 2**22 - 1, 2**22 + 1, 2**23 - 1, 2**32])
 def test_no_logical_pid(pid):
     with pytest.raises(ValueError, match="no logical pid"):
         split_pid(pid)

@@ -219,6 +219,10 @@ class FakeSource:
         self.cores = []
         self.settings = []
         self.failure = None
+        self.capacity_now = 1000
+
+    async def capacity(self):
+        return self.capacity_now
 
     async def spawn(self, index, settings):
         await asyncio.sleep(0)

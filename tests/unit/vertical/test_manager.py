@@ -25,6 +25,9 @@ def source(monkeypatch):
     return source
 
 
+STATS = {"os": {"availableParallelism": 2}, "of": "the base"}
+
+
 class Base(Emitter):
     """Another manager, perhaps not ready yet."""
 
@@ -35,7 +38,7 @@ class Base(Emitter):
         self.mediasoup = Mediasoup(self.cluster) if ready else None
 
     async def get_stats(self):
-        return "the base's"
+        return STATS
 
 
 async def test_own_cores(runner, source):
@@ -47,7 +50,7 @@ async def test_own_cores(runner, source):
         await router.create_plain_transport(listen_info=LOOPBACK)
         assert [core.pid for core in await vertical.cores()] == [core.pid for core in source.cores]
         stats = await vertical.get_stats()
-        assert stats.keys() == {"os", "pidusages", "process"}
+        assert stats.keys() == {"os", "pidusages", "process", "capacity"}
     assert worker.closed and router.closed and vertical.destroyed
     assert all(core.closed for core in source.cores)
 
@@ -152,7 +155,7 @@ async def test_destruction_rejects_what_is_under_way(runner, source):
 async def test_over_another_manager(runner):
     base = Base()
     vertical = MediasoupVertical(base, max_workers=2)
-    assert await vertical.get_stats() == "the base's"
+    assert await vertical.get_stats() == STATS | {"capacity": 1}
     worker = await vertical.mediasoup.create_worker(rtc_min_port=20000)
     assert len(base.cluster.switches) == 2
     assert {settings.rtc_min_port for settings in base.source.settings} == {20000}
@@ -170,7 +173,7 @@ async def test_over_a_module_and_its_stats(runner):
     seen = []
     base.mediasoup.observer.on("newworker", seen.append)
     await vertical.mediasoup.create_worker()
-    assert len(seen) == 1 and await vertical.get_stats() == "the base's"
+    assert len(seen) == 1 and await vertical.get_stats() == STATS | {"capacity": 1}
     vertical.destroy()
     await vertical.wait_destroyed()
 
@@ -190,3 +193,29 @@ async def test_a_base_that_is_not_ready(runner):
     base.emit("mediasoup")
     assert told[1:] == [None] and vertical.mediasoup is None
     vertical.destroy()
+
+
+async def test_as_many_cores_as_the_base_can_carry_now(runner):
+    base = Base()
+    vertical = MediasoupVertical(base, max_workers=4)
+    await vertical.mediasoup.create_worker()
+    assert len(await vertical.cores()) == 2
+    base.emit("capacity", 3)
+    await until(lambda: len(base.cluster.switches) == 3)
+    base.emit("capacity", 9)
+    await until(lambda: len(base.cluster.switches) == 4)  # at most `max_workers`
+    base.emit("capacity", 2)
+    for switch in base.cluster.switches[:3]:
+        switch.close()  # as if they had died
+    await until(lambda: len(vertical._cluster.members) == 2)
+    await asyncio.sleep(0.1)
+    assert len(base.cluster.switches) == len(vertical._cluster.members) == 2
+    vertical.destroy()
+    await vertical.wait_destroyed()
+    assert base.cluster.switches == []
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -1,6 +1,7 @@
 """The pool of cores: start, samples, replacement, end."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from fake_core import FakeCore, House
@@ -219,8 +220,11 @@ async def test_own_cores_are_pinned(runner):
 
 async def test_workers_of_another_manager(house):
     """A vertical over a vertical, if only for once."""
-    source = BaseWorkers(lambda: house.mediasoup)
-    upper = Cluster(source, 2, policy=fill_first)
+    async def get_stats():
+        return {"os": {"availableParallelism": 2}}
+
+    source = BaseWorkers(SimpleNamespace(mediasoup=house.mediasoup, get_stats=get_stats))
+    upper = Cluster(source, policy=fill_first)
     channel = await upper.spawn(WorkerSettings())
     assert len(upper.members) == 2 and len(house.cluster.switches) == 3
     upper.close()
