@@ -90,7 +90,7 @@ async def test_a_whole_life(kind):
         client.destroy()
         assert client.destroyed
         await client.wait_closed()
-        assert [each for each, *_ in log[-3:]] == ["mediasoup", "destroy", "close"]
+        assert [each for each, *_ in log[-3:]] == ["destroy", "mediasoup", "close"]
 
 
 async def test_waiting(kind):
