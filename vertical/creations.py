@@ -27,6 +27,7 @@ class Creations:
         self._news = news
         self._creating: dict[str, asyncio.Event] = {}
         self._late_closes: set[asyncio.Event] = set()
+        self._order = asyncio.Lock()
 
     @asynccontextmanager
     async def new(self, id: str) -> AsyncIterator[None]:
@@ -54,8 +55,9 @@ class Creations:
 
     async def turn(self) -> None:
         """Wait until requests that came earlier, and that later ones must not overtake, have been carried out."""
-        while self._late_closes:
-            await next(iter(self._late_closes)).wait()
+        async with self._order:  # who waits is not overtaken by those who need not wait any more
+            while self._late_closes:
+                await next(iter(self._late_closes)).wait()
 
     async def created(self, id: str) -> None:
         """To close an object that is still being created (nobody waits for it any more), wait until it is there."""

@@ -404,3 +404,21 @@ async def test_it_is_like_one_core_with_one(runner):
     await house.consume(far, producer)
     assert house.pipes.count == 0
     await house.close()
+
+
+@pytest.mark.parametrize("turns", range(20, 70))
+async def test_what_waited_its_turn_is_not_overtaken(house, turns):
+    """A call that waits for a late close and is cancelled at that moment: its own close comes after it."""
+    producer, far = await house.pair()
+    first = asyncio.ensure_future(house.consume(far, producer))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(house.consume(far, producer))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    await house.quiet()
+    left = (await far.dump())["consumerIds"]
+    assert left == ([] if second.cancelled() else [second.result().id])
