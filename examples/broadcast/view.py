@@ -26,7 +26,8 @@ COLUMNS = (
     ("pipes in", 9),
     ("packets/s in", 13),
     ("out", 9),
-    ("to cores", 9),
+    ("piped", 8),
+    ("handed", 8),
     ("dropped", 8),
 )
 
@@ -67,6 +68,7 @@ def _row(core: Any, earlier: dict[str, int], seconds: float) -> str:
         rate("datagramsIn"),
         rate("datagramsOut"),
         rate("linkPackets"),
+        rate("handedOut"),
         rate(*drops),
     )
     return "".join(cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))

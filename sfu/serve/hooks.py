@@ -23,10 +23,13 @@ NAMES: Final = {
 
 
 def load(name: str | None) -> dict[str, Any]:
-    """The hooks of a module or a file (`….py`), as the server's constructor calls them. ImportError, ValueError."""
+    """The hooks of a module or a file (`….py`), as the server's constructor calls them; ImportError or ValueError."""
     if name is None:
         return {}
-    module = _file(name) if name.endswith(".py") else _module(name)
+    try:
+        module = _file(name) if name.endswith(".py") else _module(name)
+    except Exception as error:  # it is somebody else's code
+        raise ImportError(f"{name}: {type(error).__name__}: {error}") from error
     found = {ours: hook for theirs, ours in NAMES.items() if callable(hook := getattr(module, theirs, None))}
     if not found:
         raise ValueError(f"{name} has none of {', '.join(NAMES)}")
@@ -42,7 +45,7 @@ def _module(name: str) -> ModuleType:
 def _file(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(name).stem, name)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{name} is no Python file")
+        raise ValueError("no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -87,6 +87,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("sfu_core_datagrams_total", "Datagrams of all kinds.", "datagramsOut", _OUT),
     ("sfu_core_bytes_total", "Their bytes.", "bytesIn", _IN),
     ("sfu_core_bytes_total", "Their bytes.", "bytesOut", _OUT),
-    ("sfu_core_link_packets_total", "Packets handed to other cores.", "linkPackets", {}),
+    ("sfu_core_link_packets_total", "Packets piped to other cores.", "linkPackets", {}),
+    ("sfu_core_handed_packets_total", "Datagrams of the shared port given to the core they are for.", "handedOut", {}),
     ("sfu_core_send_errors_total", "Messages that the kernel refused.", "sendErrors", {}),
 )

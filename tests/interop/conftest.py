@@ -12,11 +12,14 @@ import inspect
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from .call import OPUS, VIDEO_CODECS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def missing(what: str) -> NoReturn:
@@ -109,6 +112,16 @@ def aiortc() -> Any:
     from . import aiortc_client
 
     return aiortc_client
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of examples, with all that their pages need."""
+    if importlib.util.find_spec("aiohttp") is None:
+        missing("aiohttp (PyPI)")
+    if not all((EXAMPLES / name / "static" / "main.js").exists() for name in ("conference", "broadcast")):
+        missing("the examples' pages (npm: mediasoup-client, esbuild)")
+    return EXAMPLES
 
 
 @pytest.fixture(scope="session")

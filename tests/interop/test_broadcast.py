@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import io
 import re
 import signal
@@ -18,19 +17,10 @@ from typing import Any
 import pytest
 
 from .call import LOOPBACK, until
-from .conftest import missing
 from .test_conference import free_tcp_port
 
 ROOT = Path(__file__).parents[2]
-needs_page = pytest.mark.usefixtures("page")
-
-
-@pytest.fixture(scope="module")
-def page() -> None:
-    if importlib.util.find_spec("aiohttp") is None:
-        missing("aiohttp (PyPI)")
-    if not (ROOT / "examples/broadcast/static/main.js").exists():
-        missing("the broadcast's page (npm: mediasoup-client, esbuild)")
+needs_page = pytest.mark.usefixtures("examples")
 
 
 @contextlib.asynccontextmanager
@@ -150,7 +140,8 @@ def test_the_picture_is_redrawn_in_place() -> None:
     from examples.broadcast.view import HOME, Look, lines, picture
 
     def core(index: int, packets: int, **more: Any) -> Any:
-        counters = {"datagramsIn": packets, "datagramsOut": 10 * packets, "linkPackets": 0, "drop.bad": packets // 50}
+        counters = {"datagramsIn": packets, "datagramsOut": 10 * packets, "handedOut": packets // 10}
+        counters["drop.bad"] = packets // 50
         described = {"index": index, "pid": 100 + index, "load": 50.0, "pipes": index, "producers": 2 - 2 * index}
         return SimpleNamespace(**described, transports=3, consumers=4, counters=counters, **more)
 
@@ -158,8 +149,8 @@ def test_the_picture_is_redrawn_in_place() -> None:
     now = Look(3.0, [core(0, 1200), core(1, 700)], 5, 900, 2)
     head, first, second, pipes, audience = lines(before, now)
     assert head.split()[:4] == ["core", "process", "load", "transports"]
-    assert first.split() == ["0", "100", "██████······", "50%", "3", "2", "4", "0", "100", "1,000", "0", "2"]
-    assert second.split()[-4:] == ["0", "0", "0", "0"], "a core that has just come has no rates yet"
+    assert first.split() == ["0", "100", "██████······", "50%", "3", "2", "4", "0", "100", "1,000", "0", "10", "2"]
+    assert second.split()[-5:] == ["0"] * 5, "a core that has just come has no rates yet"
     assert pipes == "pipes: 1; a mesh, every producer on every core, would need 2"
     assert audience == "viewers of this program: 5; they receive 400 packets/s, 2 missing so far"
     assert len({len(line) for line in (head, first, second)}) == 1

@@ -15,20 +15,13 @@ from typing import Any
 import pytest
 
 from .call import LOOPBACK, until
-from .conftest import missing
 from .plain import free_port
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "conference"
 
 
 @pytest.fixture(scope="module")
-def server() -> ModuleType:
+def server(examples: Path) -> ModuleType:
     """The example's server.py."""
-    if importlib.util.find_spec("aiohttp") is None:
-        missing("aiohttp (PyPI)")
-    if not (EXAMPLE / "static" / "main.js").exists():
-        missing("the conference's page (npm: mediasoup-client, esbuild)")
-    spec = importlib.util.spec_from_file_location("conference_server", EXAMPLE / "server.py")
+    spec = importlib.util.spec_from_file_location("conference_server", examples / "conference/server.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -81,9 +74,7 @@ class Visitor:
 
     async def sees(self, *names: str) -> None:
         """Waits until there are tiles of these people and of nobody else, all with a running picture."""
-        await until(
-            self._running, lambda running: running == dict.fromkeys([*names, f"{self.name} (you)"], True)
-        )
+        await until(self._running, lambda running: running == dict.fromkeys([*names, f"{self.name} (you)"], True))
 
     async def _running(self) -> dict[str, bool]:
         """Of every tile: whether its picture went on within the last half second."""
@@ -150,9 +141,7 @@ async def test_mute_and_camera_off(browser: Any, server: ModuleType, mediasoup: 
         await ben.sees("Ada")
 
 
-async def test_whoever_comes_late_is_told_who_is_muted(
-    browser: Any, server: ModuleType, mediasoup: Any
-) -> None:
+async def test_whoever_comes_late_is_told_who_is_muted(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     async with (
         running(server, mediasoup, free_tcp_port()) as address,
         visitors(browser, "Ada", "Ben") as (ada, ben),
@@ -178,9 +167,7 @@ async def test_a_reloaded_page_replaces_itself(browser: Any, server: ModuleType,
         await ben.sees("Ada")
 
 
-async def test_pages_come_back_after_a_restart_of_the_server(
-    browser: Any, server: ModuleType, mediasoup: Any
-) -> None:
+async def test_pages_come_back_after_a_restart_of_the_server(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     port = free_tcp_port()
     async with visitors(browser, "Ada", "Ben") as (ada, ben):
         async with running(server, mediasoup, port) as address:
@@ -192,9 +179,7 @@ async def test_pages_come_back_after_a_restart_of_the_server(
             await ben.sees("Ada")
 
 
-async def test_bad_requests_are_answered(
-    server: ModuleType, mediasoup: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_bad_requests_are_answered(server: ModuleType, mediasoup: Any, caplog: pytest.LogCaptureFixture) -> None:
     import aiohttp
 
     caplog.set_level(logging.CRITICAL, "conference")

@@ -69,6 +69,15 @@ def test_pages_show_the_stored_runs(page: str) -> None:
     assert text == script["updated"](page, text)
 
 
+def test_porting_shows_the_mains_as_they_are() -> None:
+    """Differences are not typed: `python scripts/porting_diffs.py` writes them."""
+    script = runpy.run_path(str(ROOT / "scripts/porting_diffs.py"))
+    text = (ROOT / "examples/porting/README.md").read_text()
+    assert text == script["updated"](text)
+    shown = set(re.findall(r"<!-- (\w+) -->\n```", text))
+    assert shown == {path.stem for path in (ROOT / "examples/porting").glob("*.py")} - {"conference"}
+
+
 def test_readme_begins_with_one_sentence() -> None:
     paragraphs = (ROOT / "README.md").read_text().split("\n\n")
     assert paragraphs[0] == "# sfu-core"
@@ -76,7 +85,7 @@ def test_readme_begins_with_one_sentence() -> None:
     assert paragraphs[1].strip().endswith(".")
 
 
-COMMAND = re.compile(r"^ +(?:python (?:-m )?([\w./]+)|(sfu \w+))([^\n#]*)", re.M)
+COMMAND = re.compile(r"^ +(?:\w+=\S+ |\w+=\"[^\"]*\" )*(?:python (?:-m )?([\w./]+)|(sfu \w+))([^\n#]*)", re.M)
 
 
 def commands(page: Path) -> dict[str, set[str]]:

@@ -117,6 +117,10 @@ def test_hooks_of_a_file(tmp_path: Path) -> None:
     file.write_text("def something_else(): pass\n")
     with pytest.raises(ValueError, match="connection_payload"):
         hooks.load(str(file))
+    for broken in ("def :", "1 / 0", "import no_such_module_here"):
+        file.write_text(broken)
+        with pytest.raises(ImportError, match=r"extras\.py"):
+            hooks.load(str(file))
 
 
 def test_hooks_of_a_module_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
