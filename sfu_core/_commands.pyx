@@ -4,7 +4,7 @@ The control thread fills a slot, then sends its index; from then on the slot is 
 it is free again. One queue carries everything, so a command never meets an object that was closed before it.
 """
 
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
@@ -30,6 +30,7 @@ from sfu_core._ring cimport ring_consume, ring_peek
 from sfu_core._slab cimport (
     NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot, pen_return, pen_take, slot_commit, slot_retire,
 )
+from sfu_core._srtp cimport SrtpKeys
 from sfu_core._twcc cimport twcc_init
 from sfu_core._types cimport (
     DROP_NOT_CONNECTED, FEEDBACK_TWCC, FEEDBACK_REMB, FEEDBACK_NONE, SLOT_SIZE, SSRC_MEDIA_IN, SSRC_MEDIA_OUT, SSRC_RTX_IN,
@@ -113,7 +114,7 @@ cdef void run_transport_command(
     elif kind == COMMAND_CONNECT:
         connect_plain(core, index, command)
     elif kind == COMMAND_SET_SRTP:
-        set_srtp(core, index, <const Keying *>tail)
+        set_srtp(core, index, <Keying *>tail)
     elif kind == COMMAND_ADD_LINK:
         link_open(core, index)
     elif kind == COMMAND_CLOSE_LINK:
@@ -213,8 +214,16 @@ cdef void close_transport(Core *core, uint32_t index) noexcept nogil:
             ufrag_remove(core, index, 1)
     timer_remove(core, index)
     give_back_contexts(core, index)
+    forget_secrets(t)
     t.head.state = SLOT_FREE
     tell_freed(core, TABLE_TRANSPORTS, index)
+
+
+cdef void forget_secrets(Transport *t) noexcept nogil:
+    """The slot may stay as it is for long, and others may read it."""
+    memset(&t.keys_in, 0, sizeof(SrtpKeys))
+    memset(&t.keys_out, 0, sizeof(SrtpKeys))
+    memset(&t.ice, 0, sizeof(Ice))
 
 
 cdef void give_back_contexts(Core *core, uint32_t index) noexcept nogil:
@@ -266,7 +275,8 @@ cdef void connect_link(Core *core, uint32_t index, const Command *command) noexc
         transport_connected(core, index)
 
 
-cdef void set_srtp(Core *core, uint32_t index, const Keying *keying) noexcept nogil:
+cdef void set_srtp(Core *core, uint32_t index, Keying *keying) noexcept nogil:
+    """The queue keeps no copy of the keys."""
     cdef Transport *t = &core.transports[index]
     settle(core)
     give_back_contexts(core, index)
@@ -274,6 +284,7 @@ cdef void set_srtp(Core *core, uint32_t index, const Keying *keying) noexcept no
     t.keys_out = keying.keys_out
     core.srtp_in[index] = keying.incoming
     core.srtp_out[index] = keying.outgoing
+    memset(keying, 0, sizeof(Keying))
     t.flags |= TF_KEYED
     if update_connected(core, index):
         transport_connected(core, index)

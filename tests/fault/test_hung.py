@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from sfu_core.stats import get_stats_factory
+from vertical import MediasoupVertical
 from vertical.pulse import CoreHungError
 
 from .call import Call
 from .house import house
-from .processes import gil_held_in, until
+from .processes import gil_held_in, mediasoup, until
 
 ROOT = Path(__file__).parents[2]
 STUCK = 4.0  # seconds: twice what makes a media thread hung
@@ -39,6 +41,18 @@ async def test_a_media_thread_that_does_not_turn_is_hung() -> None:
         assert {type(reason) for _, reason, _ in each.died} == {CoreHungError}
 
 
+async def test_a_core_of_another_manager_is_watched_too() -> None:
+    api, died = mediasoup(), []
+    async with MediasoupVertical(mediasoup=api, get_stats=get_stats_factory(api).get_stats) as vertical:
+        vertical.on("coredied", lambda pid, reason: died.append((pid, reason)))
+        await vertical.mediasoup.create_worker()  # type: ignore[union-attr]
+        await asyncio.sleep(1)
+        victim, *_ = await vertical.cores()
+        os.kill(victim.pid, signal.SIGSTOP)
+        await until(lambda: died, 2.5)
+        assert died[0][0] == victim.pid and isinstance(died[0][1], CoreHungError)
+
+
 async def test_an_application_that_stands_still_accuses_nobody() -> None:
     async with house() as each:
         await each.watched()
@@ -51,6 +65,7 @@ async def test_an_application_that_stands_still_accuses_nobody() -> None:
 
 APPLICATION = """
 import asyncio
+from sfu_core.stats import get_stats_factory
 from vertical import MediasoupVertical
 
 async def main():

@@ -14,7 +14,7 @@ import pytest
 
 from sfu_core._engine import Engine
 from sfu_core._slab_read import TABLES, SlabObject, SlabReader
-from tests.media.engine.rig import GCM_128, OPUS, Publisher, Rig, Subscriber
+from tests.media.engine.rig import GCM_128, OPUS, Publisher, Rig, Subscriber, bound_socket
 
 CORE = 4096  # where the first table starts: one record of counters, behind its head the pen
 HEADER = struct.Struct("=4Q")
@@ -36,18 +36,28 @@ def fields(found: list[SlabObject], table: str) -> list[dict[str, Any]]:
     return [each.fields for each in found if each.table == table]
 
 
+def pages_of(fd: int) -> list[int]:
+    """Where something was written."""
+    found, at = [], 0
+    while True:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            return found
+        found.append(at)
+        at += 4096
+
+
+def written(engine: Engine) -> bytes:
+    return b"".join(os.pread(engine.slab_fd, 4096, at) for at in pages_of(engine.slab_fd))
+
+
 def copy_of(engine: Engine) -> int:
     """The slab as a file of its own, only the pages that were written."""
-    memfd, at = os.memfd_create("copy"), 0
-    size = os.fstat(engine.slab_fd).st_size
-    os.ftruncate(memfd, size)
-    while at < size:
-        try:
-            at = os.lseek(engine.slab_fd, at, os.SEEK_DATA)
-        except OSError:
-            break
+    memfd = os.memfd_create("copy")
+    os.ftruncate(memfd, os.fstat(engine.slab_fd).st_size)
+    for at in pages_of(engine.slab_fd):
         os.pwrite(memfd, os.pread(engine.slab_fd, 4096, at), at)
-        at += 4096
     return memfd
 
 
@@ -149,6 +159,22 @@ def test_what_is_closed_is_gone(rig: Rig, call: tuple[Publisher, list[Subscriber
     assert objects(rig.engine) == []
 
 
+def test_secrets_go_with_their_transport(rig: Rig) -> None:
+    """And nowhere else are copies of them."""
+    ours, theirs, password = os.urandom(28), os.urandom(28), "secret" * 4
+    inside = rig.engine.add_socket(bound_socket().detach(), 1, 0)
+    plain = rig.engine.add_plain_transport(inside, 0, comedia=True, srtp=True, pipe=False)
+    webrtc = rig.engine.add_webrtc_transport(7, "someone", password, 0)
+    rig.engine.set_srtp(plain, GCM_128, ours, theirs)
+    rig.run(1)
+    secrets = (ours[:16], theirs[:16], password.encode())
+    assert [written(rig.engine).count(each) for each in secrets] == [1, 1, 1]
+    rig.engine.close_transport(plain)
+    rig.engine.close_transport(webrtc)
+    rig.run(1)
+    assert [written(rig.engine).count(each) for each in secrets] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("table", "index", "torn"),
     [(4, 0, {"transports": 1, "producers": 1, "recvStreams": 1, "sendStreams": 3, "ssrcs": 8}),
@@ -216,15 +242,8 @@ def test_noise_is_survived(rig: Rig, call: object, seed: int) -> None:
     with reader_of(rig.engine.slab_fd) as reader:
         whole = reader.objects()
     with os.fdopen(copy_of(rig.engine), "r+b", 0) as copy:
-        fd, pages = copy.fileno(), []
-        at = 4096
-        while True:
-            try:
-                at = os.lseek(fd, at, os.SEEK_DATA)
-            except OSError:
-                break
-            pages.append(at)
-            at += 4096
+        fd = copy.fileno()
+        pages = pages_of(fd)[1:]
         with reader_of(fd) as reader:
             states: Counter[str] = Counter()
             for _ in range(60):
