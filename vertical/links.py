@@ -73,8 +73,8 @@ class Link(Protocol):
         """Make it. On failure nothing is left."""
         ...
 
-    async def carry(self, producer: Producer, far: Member) -> Carried:
-        """Make the producer exist at the `far` end. On failure nothing is left."""
+    async def carry(self, producer: Producer, near: Member, far: Member) -> Carried:
+        """Make the producer, which is at the `near` end, exist at the `far` end. On failure nothing is left."""
         ...
 
     def close(self) -> None:
@@ -114,8 +114,7 @@ class PairLink(ABC, Generic[R]):
                     self._close_end(member)
             raise
 
-    async def carry(self, producer: Producer, far: Member) -> Carried:
-        near = producer.transport.member
+    async def carry(self, producer: Producer, near: Member, far: Member) -> Carried:
         way = pipe_parameters(producer.request, self._take_ssrcs(producer.request), self._rtx)
         carried = _Pair(self._router, producer, near, self._ends[near], far, self._ends[far])
         consume = m.TransportConsume(

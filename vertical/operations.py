@@ -108,6 +108,8 @@ class Operations:
             if transport.member is member:
                 self._end(transport)
                 self.news.tell(transport.id, m.TransportCoreGone())
+        for producer in self.tree.all(Producer):
+            self.pipes.member_gone(producer, member)
         for holder in self._holders():
             holder.members.pop(member, None)
 

@@ -1,8 +1,9 @@
 """Pipes on demand: each producer at most once on each member, for as long as somebody there consumes it.
 
-Packets cross while one of those who consume it is not paused. A tree of depth one: a producer always comes straight
-from its home. Belongs to the switch's event loop; knows when a
-pipe is wanted, not what it is made of (`vertical.links`).
+Packets cross while one of those who consume it is not paused. A tree of depth two: on its own host a producer comes
+straight from its home, to each other host it goes once, to the member that wants it first (the gateway), and from there
+to the others. Belongs to the switch's event loop; knows when a pipe is wanted, not what it is made of
+(`vertical.links`).
 """
 
 import asyncio
@@ -33,11 +34,14 @@ class _Held:
 class Piped:
     """A producer on its way to a member, or there."""
 
-    def __init__(self, producer: Producer, far: Member) -> None:
+    def __init__(self, producer: Producer, far: Member, via: "Piped | None") -> None:
+        """`via`: how it gets to the gateway of the other member's host, from where it goes on."""
         self.producer = producer
-        self.far = far
-        self.users: dict[str, bool] = {}
-        """Consumers by id, and whether they want packets."""
+        self.near: Member = producer.transport.member if via is None else via.far
+        self.far: Member = far
+        self.via = via
+        self.users: dict[str | Piped, bool] = {}
+        """Consumers by id and pipes that go on from here, and whether they want packets."""
         self.carried: Carried | None = None
         self.closed = False
         self.making: asyncio.Task[None]
@@ -76,16 +80,18 @@ class Pipes:
 
         For the new consumer nothing flows yet: it must exist before it can take the key frame it begins with.
         """
-        piped = producer.piped.get(far)
-        if piped is None:
-            piped = self._pipe(producer, far)
-        piped.users[consumer_id] = False
-        try:
-            await _made(piped)
-            await self._synchronise(piped)
-        except BaseException:
-            self._release(piped, consumer_id)
-            raise
+        while True:
+            piped = producer.piped.get(far)
+            if piped is None:
+                piped = self._pipe(producer, far)
+            piped.users[consumer_id] = False
+            try:
+                await _made(piped)
+                return await self._synchronise(piped)
+            except BaseException as error:
+                self._release(piped, consumer_id)
+                if not (isinstance(error, NotFoundError) and _lost_gateway(piped)):
+                    raise
 
     async def want(self, producer: Producer, far: Member, consumer_id: str, wanted: bool) -> None:
         """Returns when packets cross for all who want them, and for nobody else."""
@@ -109,6 +115,12 @@ class Pipes:
         for piped in list(producer.piped.values()):
             self._close(piped)
 
+    def member_gone(self, producer: Producer, member: Member) -> None:
+        """What went on from there ends: its consumers hear of it. Whoever comes next gets another gateway."""
+        gateway = producer.piped.get(member)
+        if gateway is not None:
+            self._close(gateway)
+
     def router_gone(self, router: Router) -> None:
         """Its links end with it."""
         self._links.pop(router, None)
@@ -121,17 +133,22 @@ class Pipes:
     # Making
 
     def _pipe(self, producer: Producer, far: Member) -> Piped:
-        piped = producer.piped[far] = Piped(producer, far)
+        via = _gateway_to(producer, far)
+        piped = producer.piped[far] = Piped(producer, far, via)
+        if via is not None:
+            via.users[piped] = False
         self.count += 1
-        piped.held = self._hold(producer.transport.router, producer.transport.member, far)
+        piped.held = self._hold(producer.transport.router, piped.near, far)
         piped.making = self._start(self._make(piped))
         return piped
 
     async def _make(self, piped: Piped) -> None:
         try:
             await asyncio.shield(piped.held.opening)
+            if piped.via is not None:
+                await _made(piped.via)
             self._check(piped)
-            piped.carried = await piped.held.link.carry(piped.producer, piped.far)
+            piped.carried = await piped.held.link.carry(piped.producer, piped.near, piped.far)
             self._check(piped)
         except BaseException:
             self._close(piped)
@@ -148,16 +165,24 @@ class Pipes:
         held = links.get(key)
         if held is None or _failed(held.opening):
             link = self._make_link(router, near, far)
-            held = links[key] = _Held(key, link, self._start(self._open(link, router, far)))
+            held = links[key] = _Held(key, link, self._start(self._open(link, router, near, far)))
         held.uses += 1
         return held
 
-    async def _open(self, link: Link, router: Router, far: Member) -> None:
+    async def _open(self, link: Link, router: Router, near: Member, far: Member) -> None:
         """Whoever consumes over there may be in another router."""
+        await self._bring_router(router, near)
         await self._bring_router(router, far)
         await link.open()
 
     async def _synchronise(self, piped: Piped) -> None:
+        """First here, then on the way to here, so that a key frame that is asked for there passes."""
+        await self._adjust(piped)
+        if piped.via is not None and piped in piped.via.users:
+            piped.via.users[piped] = piped.wanted
+            await self._adjust(piped.via)
+
+    async def _adjust(self, piped: Piped) -> None:
         async with piped.changing:
             while (carried := piped.carried) is not None and not piped.closed:
                 try:
@@ -172,8 +197,8 @@ class Pipes:
 
     # Ending
 
-    def _release(self, piped: Piped, consumer_id: str) -> None:
-        piped.users.pop(consumer_id, None)
+    def _release(self, piped: Piped, user: str | Piped) -> None:
+        piped.users.pop(user, None)
         if not piped.users:
             self._close(piped)
         elif piped.carried is not None and piped.carried.flowing and not piped.wanted:
@@ -186,8 +211,13 @@ class Pipes:
         self.count -= 1
         if piped.producer.piped.get(piped.far) is piped:
             del piped.producer.piped[piped.far]
+        for user in list(piped.users):
+            if isinstance(user, Piped):
+                self._close(user)
         if piped.carried is not None:
             self._drop(piped)
+        if piped.via is not None:
+            self._release(piped.via, piped)
 
     def _drop(self, piped: Piped) -> None:
         """Give back what it has: its halves, then its part in the link."""
@@ -213,6 +243,23 @@ async def _made(piped: Piped) -> None:
         if piped.making.cancelled():
             raise NotFoundError(f"producer {piped.producer.id!r} was closed") from None
         raise
+
+
+def _gateway_to(producer: Producer, far: Member) -> Piped | None:
+    """Where it enters the host of `far`, if that is another one than its home's; None: it is to come from its home."""
+    if far.place.shares_host_with(producer.transport.member.place):
+        return None
+    for piped in producer.piped.values():
+        if piped.via is None and piped.far.alive and piped.far.place.shares_host_with(far.place):
+            return piped
+    return None
+
+
+def _lost_gateway(piped: Piped) -> bool:
+    """Whether it failed for no other reason."""
+    ends = (piped.producer.transport.member, piped.far)
+    lost = piped.via is not None and not piped.via.far.alive
+    return lost and not piped.producer.closed and all(end.alive for end in ends)
 
 
 def _failed(task: "asyncio.Task[None]") -> bool:

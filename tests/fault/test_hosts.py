@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from horizontal import MediasoupHorizontal
+from sfu_core.channel import messages as m
 from sfu_core.channel.process import ProcessSpawner
 from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.extras import enhanced_once as once
 from sfu_core.stats import get_stats_factory
+from vertical import MediasoupVertical, spread
 
 from .processes import is_alive
 
@@ -25,7 +27,7 @@ PACKETS = 400
 class LocalHost(Emitter):
     """This machine under another name; it can be lost as if its power failed and its client noticed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, capacity: int = 1) -> None:
         super().__init__()
         spawner = ProcessSpawner(announced_addresses=("127.0.0.1",))
         spawner._place = msgspec.structs.replace(spawner._place, host_id=name)
@@ -33,7 +35,11 @@ class LocalHost(Emitter):
         self.mediasoup: Any = Mediasoup(spawner)
         self.pids: list[int] = []
         self.mediasoup.observer.on("newworker", lambda worker: self.pids.append(worker.pid))
-        self.get_stats = get_stats_factory(self.mediasoup).get_stats
+        self._stats = get_stats_factory(self.mediasoup)
+        self._capacity = capacity
+
+    async def get_stats(self) -> Any:
+        return await self._stats.get_stats() | {"capacity": self._capacity}
 
     def lose(self) -> None:
         for pid in self.pids:
@@ -139,3 +145,66 @@ async def test_the_only_worker_of_a_host_dies_again_and_again() -> None:
         await asyncio.sleep(0.05)
         assert [event for event, _ in room.told] == ["workerdied"] * 3
         assert len({pid for _, pid in room.told}) == 3
+
+
+async def test_one_room_over_the_cores_of_two_hosts() -> None:
+    """Two cores each: the producer crosses once, and goes on inside; then the core dies that it comes through."""
+    hosts = [LocalHost(name, capacity=2) for name in "ab"]
+    horizontal = MediasoupHorizontal(hosts, min_members=2, listen_worker_died=False)
+    vertical = MediasoupVertical(horizontal, placement=spread)
+    died: list[int] = []
+    vertical.on("coredied", lambda pid, _: died.append(pid))
+    if vertical.mediasoup is None:
+        await once(vertical, "mediasoup")
+    assert vertical.mediasoup is not None
+    async with horizontal:
+        worker = await vertical.mediasoup.create_worker()
+        router: Any = await worker.create_router(media_codecs=CODECS)
+        transports = [await router.create_direct_transport() for _ in range(4)]
+        pids = [await vertical.core_of(transport.id) or 0 for transport in transports]
+        on = [horizontal.locate(pid)[0].name for pid in pids]
+        assert len(set(pids)) == 4 and sorted(on) == ["a", "a", "b", "b"]
+        codec = {"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2}
+        parameters = {"codecs": [codec], "encodings": [{"ssrc": 1}]}
+        producer = await transports[0].produce(kind="audio", rtp_parameters=parameters)
+        arrived: dict[int, list[bytes]] = {}
+
+        async def listen(index: int) -> Any:
+            consumer = await transports[index].consume(
+                producer_id=producer.id, rtp_capabilities=router.rtp_capabilities
+            )
+            arrived[index] = []
+            consumer.on("rtp", arrived[index].append)
+            return consumer
+
+        far = [index for index in range(1, 4) if on[index] != on[0]]
+        (near,) = {1, 2, 3} - {*far}
+        gateway, behind = [await listen(index) for index in far]
+        await listen(near)
+        await send(producer, PACKETS)
+        await until(lambda: all(len(packets) == PACKETS for packets in arrived.values()))
+        stats = await worker.get_core_stats()
+        assert stats["pipes"] == stats["pipeLinks"] == 3
+        home, *others = [await encrypted(worker, pids[index]) for index in (0, near, *far)]
+        assert PACKETS <= home < PACKETS * 1.2 and max(others) < PACKETS * 0.2  # RTCP, else nothing
+
+        heard: list[str] = []
+        gateway.on("transportclose", lambda: heard.append("gateway"))
+        behind.on("producerclose", lambda: heard.append("behind"))
+        os.kill(horizontal.locate(pids[far[0]])[1], signal.SIGKILL)
+        await until(lambda: len(heard) == 2)
+        assert sorted(heard) == ["behind", "gateway"] and not producer.closed
+        await listen(far[1])
+        await send(producer, PACKETS, first=PACKETS)
+        await until(lambda: len(arrived[far[1]]) == PACKETS and len(arrived[near]) == 2 * PACKETS)
+        await until(lambda: died == [pids[far[0]]])
+    assert vertical.destroyed and worker.closed  # with what it was built on
+    await vertical.wait_destroyed()
+    assert not any(is_alive(pid) for host in hosts for pid in host.pids)
+
+
+async def encrypted(worker: Any, pid: int) -> int:
+    """Packets that a core has sent to other hosts, RTCP included."""
+    (member,) = [member for member in worker.channel.members if member.pid == pid]
+    counters = (await member.channel.request(m.WorkerGetCoreStats())).counters
+    return counters["protectedPackets"]
