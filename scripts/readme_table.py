@@ -125,6 +125,10 @@ of 1200 bytes (AES-GCM), and packets per CPU-second of the room to those of the 
 
 {rooms(parts["rooms"])}
 
+One port for all cores: the share of what comes in that the kernel gives to another core than its owner.
+
+{port(parts["port"])}
+
 200 joins a second (ICE, DTLS) beside running traffic: delay of its packets in µs.
 
 {storm(parts["storm"])}
@@ -166,6 +170,21 @@ def rooms(rows: list[dict[str, Any]]) -> str:
                 f"{row['crossing']:.1%}",
                 str(row["pipes"]),
                 str(row["mesh"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def port(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "room | cores | datagrams/s | handed over, percent",
+        [
+            [
+                row["room"],
+                str(row["cores"]),
+                f"{row['datagramsPerSecond'][1]:,.0f}",
+                quartiles([100 * share for share in row["handedOver"]], 0),
             ]
             for row in rows
         ],

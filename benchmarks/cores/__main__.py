@@ -1,6 +1,6 @@
 """All that is measured of many cores.
 
-python -m benchmarks.cores [--quick] [--only rooms,storm,idle,placement] [--json FILE]
+python -m benchmarks.cores [--quick] [--only rooms,port,storm,idle,placement] [--json FILE]
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from benchmarks.cores import idle, placement, rooms, storm
+from benchmarks.cores import idle, placement, port, rooms, storm
 from sfu.bench import report
 
-PARTS: dict[str, ModuleType] = {"rooms": rooms, "storm": storm, "idle": idle, "placement": placement}
+PARTS: dict[str, ModuleType] = {"rooms": rooms, "port": port, "storm": storm, "idle": idle, "placement": placement}
 
 
 async def run(parts: Sequence[str], quick: bool) -> list[dict[str, Any]]:

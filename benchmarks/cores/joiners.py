@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from sfu.bench.joiner import Client, Identity
 
-_STAY = 1.0  # s that a client keeps its socket
+PACKET = bytes([0x80, 96]) + bytes(1200)
+"""Looks like SRTP until it is unprotected."""
 
 
 class Joiners:
@@ -33,13 +34,15 @@ class Joiners:
         assert process.stdout
         return cls(process, json.loads(await process.stdout.readline()))
 
-    async def join(self, transport: Any) -> None:
-        """ICE and DTLS with the transport. TimeoutError if it takes 10 s."""
+    async def join(self, transport: Any, rate: float = 0, stay: float = 1) -> None:
+        """ICE and DTLS with the transport; TimeoutError if it takes 10 s. Then `rate` packets a second for `stay` s."""
         number, candidate = len(self._waiting), transport.ice_candidates[0]
         self._waiting[number] = asyncio.get_running_loop().create_future()
         ice = {name: transport.ice_parameters[name] for name in ("usernameFragment", "password")}
         assert self._process.stdin
-        self._process.stdin.write(json.dumps([number, ice, [candidate["ip"], candidate["port"]]]).encode() + b"\n")
+        self._process.stdin.write(
+            json.dumps([number, ice, [candidate["ip"], candidate["port"]], rate, stay]).encode() + b"\n"
+        )
         await self._waiting[number]
 
     async def _read(self, lines: asyncio.StreamReader) -> None:
@@ -75,7 +78,9 @@ async def _serve() -> None:
         task.add_done_callback(tasks.discard)
 
 
-async def _join(identity: Identity, number: int, ice: dict[str, Any], address: list[Any]) -> None:
+async def _join(
+    identity: Identity, number: int, ice: dict[str, Any], address: list[Any], rate: float, stay: float
+) -> None:
     client = Client(identity)
     try:
         await client.join(ice, (address[0], address[1]))
@@ -83,7 +88,10 @@ async def _join(identity: Identity, number: int, ice: dict[str, Any], address: l
         print(json.dumps([number, False]), flush=True)
     else:
         print(json.dumps([number, True]), flush=True)
-        await asyncio.sleep(_STAY)
+        for _ in range(round(rate * stay)):
+            client.send(PACKET)
+            await asyncio.sleep(1 / rate)
+        await asyncio.sleep(0 if rate else stay)
     finally:
         client.close()
 

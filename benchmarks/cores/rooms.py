@@ -36,7 +36,7 @@ def summary(
     """Costs in ns for a delivered packet; `ratio` is packets per CPU-second of the room to those of the rooms alone."""
     counters = {name: round(median(turn.counters[name] for turn in room)) for name in room[0].counters}
     delivered = median(turn.delivered / turn.seconds for turn in room)
-    row: dict[str, Any] = {
+    return {
         "part": "rooms",
         "room": shape.name,
         "alone": shape.share(cores).name,
@@ -63,9 +63,6 @@ def summary(
         "waited": round(median(turn.cpu.waited / (turn.seconds * 1e9) for turn in (*room, *alone)), 3),
         "lost": round(1 - sum(turn.delivered for turn in room) / sum(turn.expected for turn in room), 5),
     }
-    if "handedOver" in counters:
-        row["handedOver"] = round(counters["handedOver"] / max(counters["datagramsIn"], 1), 4)
-    return row
 
 
 async def measure(quick: bool) -> AsyncIterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ from vertical import spread as evenly
 SIZE = 1200
 TICK = 0.002  # s between two looks of a sink: it is neither woken by senders nor does it take a CPU of its own
 _WARM_UP = 0.5
-_RATES = ("wakes", "ticks", "sends", "linkPackets", "linkPublications", "linkBells", "datagramsIn", "handedOver")
+_RATES = ("wakes", "ticks", "sends", "linkPackets", "linkPublications", "linkBells", "datagramsIn")
 
 LISTEN: dict[str, Any] = {"protocol": "udp", "ip": HOST}
 

@@ -142,5 +142,9 @@ class Client:
             datagram, flight = datagram + flight[:size], flight[size:]
         self._socket.send(datagram)
 
+    def send(self, datagram: bytes) -> None:
+        """Sends it as it is."""
+        self._socket.send(datagram)
+
     def close(self) -> None:
         self._socket.close()
