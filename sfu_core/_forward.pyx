@@ -30,7 +30,7 @@ from sfu_core._rtp cimport (
 from sfu_core._rtx cimport (
     SENT_DUPLICATE, SENT_OK, Sent, rtx_write_osn, sent_abs_send_time, sent_clear, sent_put, sent_take,
 )
-from sfu_core._slab cimport NONE, chain_add, chain_remove, pen_return, pen_take
+from sfu_core._slab cimport NONE, chain_add, chain_add_behind, chain_remove, pen_return, pen_take
 from sfu_core._stream cimport meter_add, send_on_nack, send_on_packet, send_on_repeat
 from sfu_core._types cimport DROP_UNKNOWN_PAYLOAD_TYPE, SLOT_SIZE, TRANSPORT_DIRECT
 
@@ -402,14 +402,29 @@ cdef inline void ask_for_start(Core *core, const SendStream *s) noexcept nogil:
         request_key_frame(core, s.recv, False)
 
 
+cdef uint32_t last_link(Core *core, const RecvStream *stream) noexcept nogil:
+    """Pipes stand first in the list, so that a neighbour has a packet before all consumers here have theirs."""
+    cdef uint32_t last = NONE
+    cdef uint32_t send = stream.first_subscriber
+    while send != NONE and core.transports[core.send[send].transport].flags & TF_LINK:
+        last = send
+        send = core.send[send].subscribers.next
+    return last
+
+
 cdef void subscribe(Core *core, uint32_t send) noexcept nogil:
     """Put a consumer into its stream's list; it starts with the next packet, or key frame if video."""
     cdef SendStream *s = &core.send[send]
     cdef RecvStream *stream = &core.recv[s.recv]
+    cdef uint32_t pipe
     if s.flags & (SF_LINKED | SF_PAUSED):
         return
     s.flags |= SF_LINKED | SF_SYNC
-    chain_add(&stream.first_subscriber, &core.send.subscribers, sizeof(SendStream), send)
+    pipe = NONE if core.transports[s.transport].flags & TF_LINK else last_link(core, stream)
+    if pipe == NONE:
+        chain_add(&stream.first_subscriber, &core.send.subscribers, sizeof(SendStream), send)
+    else:
+        chain_add_behind(pipe, &core.send.subscribers, sizeof(SendStream), send)
     stream.subscribers += 1
     stream.want |= header_wishes(s)
     if core.transports[s.transport].flags & TF_CONNECTED:

@@ -123,6 +123,10 @@ cdef inline void chain_add(uint32_t *first, Chain *links, size_t stride, uint32_
         chain_of(links, stride, first[0]).previous = index
     first[0] = index
 
+cdef inline void chain_add_behind(uint32_t before, Chain *links, size_t stride, uint32_t index) noexcept nogil:
+    chain_add(&chain_of(links, stride, before).next, links, stride, index)
+    chain_of(links, stride, index).previous = before
+
 cdef inline void chain_remove(uint32_t *first, Chain *links, size_t stride, uint32_t index) noexcept nogil:
     cdef Chain *own = chain_of(links, stride, index)
     if own.previous == NONE:

@@ -1,4 +1,4 @@
-"""One public port for all cores: the share of what comes in that reaches another core than its owner and is handed over.
+"""One public port for all cores: the share of what comes in that reaches another core than its owner.
 
 The kernel spreads addresses over the cores' sockets by a hash, which knows nothing of who owns them. Clients join with
 ICE and DTLS; then publishers send packets of a camera's size and rate, the others a report now and then.

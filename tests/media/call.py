@@ -28,16 +28,12 @@ class Call:
         self.media_seqs: set[int] = set()
         self.up = Wire(self.simulation, self._arrive, up, f"up{seed}")
         self.down = Wire(self.simulation, lambda data: self.subscriber.receive(data), down, f"down{seed}")
-        self.up_back = Wire(
-            self.simulation, lambda data: self.publisher.receive(data), back or up, f"up back{seed}"
-        )
+        self.up_back = Wire(self.simulation, lambda data: self.publisher.receive(data), back or up, f"up back{seed}")
         self.down_back = Wire(
             self.simulation, lambda data: self.forwarder.from_subscriber(data), back or down, f"down back{seed}"
         )
         self.publisher = Publisher(self.simulation, self.up.send, first_seq, seed)
-        self.forwarder = Forwarder(
-            self.simulation, self.up_back.send, self.down.send, rtx=rtx, wants=wants
-        )
+        self.forwarder = Forwarder(self.simulation, self.up_back.send, self.down.send, rtx=rtx, wants=wants)
         self.subscriber = Subscriber(self.simulation, self.down_back.send)
 
     def _arrive(self, data: bytes) -> None:

@@ -236,3 +236,25 @@ def test_a_request_from_behind_a_link_is_repeated_early(pair: Pair) -> None:
     assert len(there.media) == 1
     pair.run(3000)
     assert len(publisher.rtcp_of(*PLI)) == asked + 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_a_pipe_among_consumers_that_come_and_go(pair: Pair, order: tuple[int, ...]) -> None:
+    """The pipe stands first in its stream's list, whoever comes before or after it; nobody is lost on the way."""
+    publisher = Publisher(pair.a, "audio")
+    consumers = [Subscriber(pair.a, publisher, nack=False)]
+    pipe = Pipe(pair, publisher)
+    there = Subscriber(pair.b, pipe, nack=False)
+    consumers += [Subscriber(pair.a, publisher, nack=False) for _ in range(3)]
+    pair.run(3)
+    expected = [0] * 4
+    for number, leaves in enumerate(order):
+        pair.run(5, lambda ms: publisher.publish())
+        pair.run(2)
+        expected = [count if index in order[:number] else count + 5 for index, count in enumerate(expected)]
+        assert [len(each.media) for each in consumers] == expected
+        assert len(there.media) == 5 * number + 5
+        pair.a.engine.close_send_stream(consumers[leaves].stream)
+    pipe.close()
+    pair.run(3, lambda ms: publisher.publish())
+    assert len(there.media) == 20
