@@ -125,11 +125,7 @@ of 1200 bytes (AES-GCM), and packets per CPU-second of the room to those of the 
 
 {rooms(parts["rooms"])}
 
-One port for all cores: the share of what comes in that the kernel gives to another core than its owner.
-
-{port(parts["port"])}
-
-200 joins a second (ICE, DTLS) beside running traffic: delay of its packets in µs.
+{port(parts.get("port", []))}200 joins a second (ICE, DTLS) beside running traffic: delay of its packets in µs.
 
 {storm(parts["storm"])}
 
@@ -177,7 +173,9 @@ def rooms(rows: list[dict[str, Any]]) -> str:
 
 
 def port(rows: list[dict[str, Any]]) -> str:
-    return table(
+    if not rows:
+        return ""
+    shares = table(
         "room | cores | datagrams/s | handed over, percent",
         [
             [
@@ -189,6 +187,12 @@ def port(rows: list[dict[str, Any]]) -> str:
             for row in rows
         ],
     )
+    return f"""\
+One port for all cores: the share of what comes in that the kernel gives to another core than its owner.
+
+{shares}
+
+"""
 
 
 def storm(rows: list[dict[str, Any]]) -> str:
