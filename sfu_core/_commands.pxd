@@ -34,6 +34,9 @@ cdef enum CommandCode:
     COMMAND_ADD_LINK = 24
     COMMAND_CLOSE_LINK = 25
     COMMAND_CONNECT_LINK = 26    # path, value: the tag of the other end
+    COMMAND_ADD_SHARE = 27
+    COMMAND_CLOSE_SHARE = 28
+    COMMAND_NEIGHBOUR = 29       # index: a core, value: index + 1 of the link to it, or 0
 
 
 cdef struct Command:

@@ -6,7 +6,7 @@ it is free again. One queue carries everything, so a command never meets an obje
 
 from libc.string cimport memcpy, memset
 
-from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, tell_freed, timer_remove, timer_want
+from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, FREED_SHARE, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
 from sfu_core._forward cimport (
     forward_if_full, forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe,
@@ -136,10 +136,18 @@ cdef void run_transport_command(
         remb_set_limit(&core.transports[index].remb, command.value)
         timer_want(core, index, core.now_ns)
     elif kind == COMMAND_ADD_SOCKET:
-        slot_commit(&core.sockets[index].head)
-        net_watch(core.epoll_fd, core.sockets[index].fd, socket_tag(index), True, False)
+        add_socket(core, index)
     elif kind == COMMAND_CLOSE_SOCKET:
         close_socket(core, index)
+    elif kind == COMMAND_ADD_SHARE:
+        core.shares[index].live = 1
+        if index >= core.share_count:
+            core.share_count = index + 1
+    elif kind == COMMAND_CLOSE_SHARE:
+        core.shares[index].live = 0
+        tell_freed(core, FREED_SHARE, index)
+    elif kind == COMMAND_NEIGHBOUR:
+        core.neighbours[index] = <uint32_t>command.value
     elif kind == COMMAND_STOP:
         core.stopping = 1
 
@@ -153,10 +161,21 @@ cdef void settle(Core *core) noexcept nogil:
     output_flush(core)
 
 
+cdef void add_socket(Core *core, uint32_t index) noexcept nogil:
+    """The first one of a listener that is shared is ours; more are adopted."""
+    cdef Socket *s = &core.sockets[index]
+    slot_commit(&s.head)
+    if s.share and core.shares[s.share - 1].sockets[s.listener] == NONE:
+        core.shares[s.share - 1].sockets[s.listener] = index
+    net_watch(core.epoll_fd, s.fd, socket_tag(index), True, False)
+
+
 cdef void close_socket(Core *core, uint32_t index) noexcept nogil:
     cdef Socket *s = &core.sockets[index]
     cdef uint32_t i
     settle(core)
+    if s.share and core.shares[s.share - 1].sockets[s.listener] == index:
+        core.shares[s.share - 1].sockets[s.listener] = NONE
     for i in range(core.free_connections.fresh):
         if core.connections[i].head.state == SLOT_LIVE and core.connections[i].socket == index:
             close_connection(core, i)

@@ -5,6 +5,7 @@ Local to the process, and of no use to another: what must survive lies in the sl
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from sfu_core._flows cimport FLOW_CORES, FlowTable
 from sfu_core._nack cimport NackList
 from sfu_core._net cimport net_rx, net_tx
 from sfu_core._records cimport (
@@ -20,6 +21,8 @@ cdef enum:
     BATCH = 128                  # packets protected and sent together
     RX_BATCH = 64                # datagrams read together
     MAX_LINKS = 256              # neighbours of a core
+    MAX_SHARES = 64              # servers whose ports are shared with other cores
+    MAX_LISTENERS = 32           # of one of them
 
 
 cdef struct Link:
@@ -35,6 +38,16 @@ cdef struct Link:
     uint64_t packets
     uint64_t dropped
     uint64_t bells
+
+
+cdef struct Share:
+    # A server whose ports all cores of the host listen on; local to the process.
+    FlowTable flows
+    void *memory
+    uint64_t bytes
+    uint32_t live
+    uint32_t number              # the same on all cores
+    uint32_t sockets[MAX_LISTENERS]  # our own, by listener; NONE where there is none
 
 
 cdef struct Incoming:
@@ -96,6 +109,10 @@ cdef struct Core:
     Link links[MAX_LINKS]
     uint32_t link_count
     uint32_t links_dirty
+    Share shares[MAX_SHARES]
+    uint32_t share_count
+    uint32_t neighbours[FLOW_CORES]  # index + 1 of the link to each core that shares ports with us; 0 = none
+    uint32_t handed              # datagrams of neighbours that lie in receive slots
     uint32_t links_heard         # a neighbour sent something in this turn
     ring commands                # read end
     ring events                  # write end

@@ -12,9 +12,12 @@ from libc.string cimport memcpy, memset
 from sfu_core._commands cimport COMMAND_STOP, Command
 from sfu_core._core cimport Core
 from sfu_core._engine_read cimport core_stats, decode_event
-from sfu_core._events cimport FREED_CONTEXT, FREED_LINK
+from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, FREED_SHARE
 from sfu_core._loop cimport loop_run, loop_step
-from sfu_core._memory cimport Capacities, memory_bytes, memory_close, memory_close_contents, memory_close_link, memory_open, table_at
+from sfu_core._memory cimport (
+    Capacities, memory_bytes, memory_close, memory_close_contents, memory_close_link, memory_close_share, memory_open,
+    table_at,
+)
 from sfu_core._net cimport net_hear_bell, net_monotonic_ns, net_ring_bell, net_unix_ns, net_watch
 from sfu_core._records cimport (
     TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS,
@@ -143,6 +146,8 @@ cdef class Door:
                 srtp_context_free(<SrtpContext *>value)
             elif kind == FREED_LINK:
                 memory_close_link(self.core, <uint32_t>value)
+            elif kind == FREED_SHARE:
+                memory_close_share(self.core, <uint32_t>value)
             else:
                 give_slot(&self.ends.slots[kind], <uint32_t>value)
 

@@ -110,8 +110,12 @@ class Engine:
         """The events that wait, oldest first: (code of EVENTS, handle, ...), see `sfu_core/worker/events.py`."""
 
     # --- sockets: the engine takes over the descriptor (already bound, TCP already listening)
-    def add_socket(self, fd: int, protocol: int, group: int) -> int:
-        """`group`: STUN for a transport is accepted only on sockets of its group."""
+    def add_socket(self, fd: int, protocol: int, group: int, share: int = 0, listener: int = 0) -> int:
+        """`group`: STUN for a transport is accepted only on sockets of its group.
+
+        With `share` its port is shared with other cores, as listener of that number. The first socket of a listener is
+        this core's own; later ones, of cores that died, are only read.
+        """
 
     def close_socket(self, socket: int) -> None: ...
     def socket_stats(self, socket: int) -> dict[str, int]: ...
@@ -167,6 +171,19 @@ class Engine:
         """One end of a pipe; its handle is the tag that the other end sends to."""
 
     def connect_link(self, transport: int, link: int, tag: int) -> None: ...
+
+    # --- ports shared with neighbours
+    def add_share(self, memfd: int, number: int, own: int) -> int:
+        """Map the table of flows of a server (`sfu_core._flows.new_table`) whose ports all cores listen on.
+
+        `number` names it between the cores; `own` is this core's number among them. The memfd stays the caller's.
+        """
+
+    def close_share(self, share: int) -> None:
+        """Its transports and sockets must have been closed before."""
+
+    def set_neighbour(self, core: int, link: int) -> None:
+        """The core of that number is at the other end of `link`; 0: out of reach."""
 
     # --- producers
     def add_producer(

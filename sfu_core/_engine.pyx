@@ -9,16 +9,17 @@ from libc.string cimport memcpy, memset
 
 from sfu_core._codecs cimport CODEC_VP8
 from sfu_core._commands cimport (
-    COMMAND_ADD_LINK, COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SOCKET, COMMAND_ADD_TRANSPORT,
-    COMMAND_CLEAR_SRTP, COMMAND_CLOSE_LINK, COMMAND_CLOSE_PRODUCER, COMMAND_CLOSE_SEND, COMMAND_CLOSE_SOCKET,
-    COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_CONNECT_LINK, COMMAND_DATAGRAM, COMMAND_KEY_FRAME,
-    COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP, COMMAND_SET_BITRATE,
+    COMMAND_ADD_LINK, COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SHARE, COMMAND_ADD_SOCKET,
+    COMMAND_ADD_TRANSPORT, COMMAND_CLEAR_SRTP, COMMAND_CLOSE_LINK, COMMAND_CLOSE_PRODUCER, COMMAND_CLOSE_SEND,
+    COMMAND_CLOSE_SHARE, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_CONNECT_LINK,
+    COMMAND_DATAGRAM, COMMAND_KEY_FRAME, COMMAND_NEIGHBOUR, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP, COMMAND_SET_BITRATE,
     COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER, COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
-from sfu_core._core cimport MAX_LINKS, Link
+from sfu_core._core cimport MAX_LINKS, MAX_LISTENERS, MAX_SHARES, Link
 from sfu_core._door cimport Door
 from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
-from sfu_core._memory cimport memory_open_link
+from sfu_core._flows cimport FLOW_CORES
+from sfu_core._memory cimport memory_close_share, memory_open_link, memory_open_share
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
 from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
@@ -38,6 +39,8 @@ from sfu_core._types cimport (
     MAX_RID, NO_ID, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
 )
 
+from sfu_core._flows import sealed_size
+
 # mediasoup's numbers of SRTP suites -> those of RFC 5764 and RFC 7714
 SUITES = {0: 8, 1: 7, 2: 1, 3: 2}
 
@@ -52,12 +55,19 @@ cdef bytes text_of(str value, str name, size_t limit):
 cdef class Engine(Door):
     # ------------------------------------------------------------ sockets
 
-    def add_socket(self, int fd, uint32_t protocol, uint32_t group):
-        cdef uint32_t index = self.take(TABLE_SOCKETS, "socket")
-        cdef Socket *s = &self.core.sockets[index]
+    def add_socket(self, int fd, uint32_t protocol, uint32_t group, uint32_t share=0, uint32_t listener=0):
+        cdef uint32_t place = self.find_share(share) + 1 if share else 0
+        cdef uint32_t index
+        cdef Socket *s
+        if listener >= MAX_LISTENERS:
+            raise TypeError(f"listener must be below {MAX_LISTENERS}")
+        index = self.take(TABLE_SOCKETS, "socket")
+        s = &self.core.sockets[index]
         s.fd = fd
         s.protocol = protocol
         s.group = group
+        s.share = place
+        s.listener = listener
         s.owner = NONE
         s.backlog_first = NONE
         s.local.length = net_local(fd, s.local.bytes)
@@ -277,6 +287,36 @@ cdef class Engine(Door):
         command.path.channel = self.find_link(link)
         command.path.tcp = 2
         self.post_command(COMMAND_CONNECT_LINK, &command, b"")
+
+    # ------------------------------------------------------------ ports shared with neighbours
+
+    def add_share(self, int memfd, uint32_t number, uint32_t own):
+        cdef uint32_t index
+        if os.fstat(memfd).st_size > 1 << 32:
+            raise TypeError("memfd is no table of flows")
+        self.collect_freed()
+        index = memory_open_share(self.core, memfd, sealed_size(memfd), number, own)
+        if index == NONE:
+            raise BufferError("this core cannot share the ports of another server")
+        try:
+            self.post(COMMAND_ADD_SHARE, index, 0, b"")
+        except BufferError:
+            memory_close_share(self.core, index)
+            raise
+        return index + 1
+
+    cdef uint32_t find_share(self, uint32_t share) except? 0xFFFFFFFF:
+        if not 0 < share <= MAX_SHARES or self.core == NULL or self.core.shares[share - 1].memory == NULL:
+            raise LookupError(f"no share {share}")
+        return share - 1
+
+    def close_share(self, uint32_t share):
+        self.post_close(COMMAND_CLOSE_SHARE, self.find_share(share))
+
+    def set_neighbour(self, uint32_t core, uint32_t link):
+        if core >= FLOW_CORES:
+            raise TypeError(f"core must be below {FLOW_CORES}")
+        self.post(COMMAND_NEIGHBOUR, core, self.find_link(link) + 1 if link else 0, b"")
 
     # ------------------------------------------------------------ producers
 

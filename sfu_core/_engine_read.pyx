@@ -160,6 +160,8 @@ cdef dict core_stats(Core *core):
         "ticks": c.ticks,
         "wakes": c.wakes,
         "busyNs": c.busy_ns,
+        "handedOut": c.handed_out,
+        "handedIn": c.handed_in,
         "linkPackets": c.link_packets,
         "linkPublications": c.link_publications,
         "linkBells": c.link_bells,

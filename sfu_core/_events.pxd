@@ -76,6 +76,7 @@ cdef void event_trace(
 cdef enum:
     FREED_CONTEXT = 100
     FREED_LINK = 101
+    FREED_SHARE = 102
 cdef void tell_freed(Core *core, uint32_t table, uint64_t value) noexcept nogil
 
 # Timers: each transport has at most one place in the heap, at its earliest deadline.

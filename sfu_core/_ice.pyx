@@ -15,6 +15,7 @@ from sfu_core._paths cimport (
 )
 from sfu_core._records cimport TABLE_TRANSPORTS, Ice, Transport
 from sfu_core._slab cimport NONE, pen_return, pen_take
+from sfu_core._steering cimport flow_elsewhere, flow_learn, steer_request
 from sfu_core._stream cimport meter_add
 from sfu_core._stun cimport (
     STUN_IGNORE, STUN_OK, STUN_ROLE_CONFLICT, STUN_UNAUTHORIZED, StunMessage, stun_parse, stun_request_status,
@@ -22,10 +23,8 @@ from sfu_core._stun cimport (
 )
 from sfu_core._types cimport (
     DROP_STUN_IGNORED, DROP_STUN_MALFORMED, DROP_STUN_UNAUTHORIZED, DROP_STUN_UNKNOWN_USER, DROP_TABLE_FULL,
-    ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, ICE_NEW, SLOT_SIZE,
+    ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, ICE_NEW, SLOT_SIZE, STALE_MS,
 )
-
-cdef int64_t STALE_NS = 6000000000   # peers repeat their checks every 5 s at most (RFC 7675)
 
 
 cdef uint32_t ice_receive(
@@ -44,7 +43,8 @@ cdef uint32_t ice_receive(
         return NONE
     entry = ufrag_find(core, message.username, message.local_len) if message.local_len else NONE
     if entry == NONE or core.transports[entry >> 1].group != group:
-        count_drop(core, NONE, DROP_STUN_UNKNOWN_USER)
+        if not steer_request(core, path, &message, data, length):
+            count_drop(core, NONE, DROP_STUN_UNKNOWN_USER)
         return NONE
     transport = entry >> 1
     meter_add(&core.transports[transport].received, length)
@@ -104,12 +104,15 @@ cdef uint32_t accept_request(
     cdef uint32_t tuple = tuple_find(core, path)
     if tuple != NONE and core.tuples[tuple].transport != transport:
         # An address serves one transport. It changes hands (a reload, a NAT) only when the former owner is silent.
-        if core.now_ns - core.tuples[tuple].checked_ns < STALE_NS:
+        if core.now_ns - core.tuples[tuple].checked_ns < <int64_t>STALE_MS * 1000000:
             count_drop(core, transport, DROP_STUN_UNAUTHORIZED)
             return NONE
         tuple_remove(core, tuple)
         tuple = NONE
     if tuple == NONE:
+        if flow_elsewhere(core, path):                          # the same, where that owner is on another core
+            count_drop(core, transport, DROP_STUN_UNAUTHORIZED)
+            return NONE
         tuple = tuple_add(core, transport, path)
         if tuple == NONE:
             count_drop(core, transport, DROP_TABLE_FULL)
@@ -118,6 +121,7 @@ cdef uint32_t accept_request(
             core.connections[path.channel].tuple = tuple
             core.unverified -= 1
     core.tuples[tuple].checked_ns = core.now_ns
+    flow_learn(core, path)
     answer_success(core, transport, old, path, message)
     if not old and t.ice.old_ufrag_length:
         ufrag_remove(core, transport, 1)                        # the restart is complete

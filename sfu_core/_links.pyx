@@ -7,9 +7,10 @@ a ring that stays full until the control thread closes the link.
 from libc.string cimport memcpy
 
 from sfu_core._core cimport Link
+from sfu_core._flows cimport FLOW_CORES
 from sfu_core._net cimport net_ring_bell, net_unwatch, net_watch
 from sfu_core._records cimport Transport
-from sfu_core._ring cimport ring_awake, ring_commit, ring_may_sleep, ring_publish, ring_reserve
+from sfu_core._ring cimport ring_awake, ring_commit, ring_may_sleep, ring_publish, ring_reserve, ring_used
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport DROP_LINK_FULL
 
@@ -37,6 +38,25 @@ cdef void link_commit(Core *core, uint32_t transport, uint32_t kind, uint32_t le
     core.counters.link_packets += 1
     meter_add(&core.transports[transport].sent, length)
     core.links_dirty = 1
+
+
+cdef bint link_ingress(
+    Core *core, uint32_t link, const Ingress *from_where, const uint8_t *data, uint32_t length, bint urgent
+) noexcept nogil:
+    cdef Link *to = &core.links[link]
+    cdef uint8_t *place = NULL
+    if to.live and (urgent or ring_used(&to.outgoing) <= to.outgoing.capacity // 2):
+        place = <uint8_t *>ring_reserve(&to.outgoing, <uint32_t>sizeof(Ingress) + length)
+    if place == NULL:
+        to.dropped += 1
+        core.counters.drops[<int>DROP_LINK_FULL] += 1
+        return False
+    memcpy(place, from_where, sizeof(Ingress))
+    memcpy(place + sizeof(Ingress), data, length)
+    ring_commit(&to.outgoing, LINK_INGRESS, <uint32_t>sizeof(Ingress) + length)
+    to.dirty = 1
+    core.links_dirty = 1
+    return True
 
 
 cdef void links_publish(Core *core) noexcept nogil:
@@ -79,5 +99,9 @@ cdef void link_open(Core *core, uint32_t link) noexcept nogil:
 
 
 cdef void link_close(Core *core, uint32_t link) noexcept nogil:
+    cdef uint32_t i
     net_unwatch(core.epoll_fd, core.links[link].bell_in)
     core.links[link].live = 0
+    for i in range(FLOW_CORES):
+        if core.neighbours[i] == link + 1:
+            core.neighbours[i] = 0

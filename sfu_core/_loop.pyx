@@ -14,21 +14,22 @@ from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
 from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
 from sfu_core._ice cimport ice_data_on, ice_receive
-from sfu_core._links cimport LINK_RTCP, LINK_RTP, LINK_TAG, links_awake, links_may_sleep
+from sfu_core._links cimport LINK_INGRESS, LINK_RTCP, LINK_RTP, LINK_TAG, links_awake, links_may_sleep
 from sfu_core._net cimport (
     NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive, net_ring_bell,
     net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
 )
 from sfu_core._output cimport connection_tag, connection_writable, count_drop, output_flush, socket_writable
-from sfu_core._paths cimport tuple_find
+from sfu_core._paths cimport tuple_find, tuple_remove
 from sfu_core._receive cimport receive_flush, receive_rtp
 from sfu_core._records cimport TABLE_TRANSPORTS, TCP_IN, TF_LINK, Connection, Path, Socket, Transport
 from sfu_core._ring cimport ring_awake, ring_consume, ring_may_sleep, ring_peek, ring_publish
 from sfu_core._rtp cimport PACKET_DTLS, PACKET_RTCP, PACKET_RTP, PACKET_STUN, packet_kind
 from sfu_core._slab cimport NONE, SLOT_LIVE, pen_return, pen_take, slot_commit, slot_open, take_slot
+from sfu_core._steering cimport flow_elsewhere, own_socket, steer_datagram, take_ingress
 from sfu_core._stream cimport meter_add
 from sfu_core._types cimport (
-    DROP_OVERSIZED, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE,
+    DROP_OVERSIZED, DROP_TCP_FRAME, DROP_UNKNOWN_KIND, DROP_UNKNOWN_TUPLE, MAX_DATAGRAM, SLOT_SIZE, STALE_MS,
 )
 
 cdef extern from "<unistd.h>" nogil:
@@ -219,7 +220,7 @@ cdef void drain_socket(Core *core, uint32_t index) noexcept nogil:
     cdef uint8_t *data
     cdef uint32_t length
     cdef int rounds, count, i
-    path.channel = index
+    path.channel = own_socket(core, index)
     path.tcp = 0
     for rounds in range(READS_PER_SOCKET):
         count = net_receive(&core.rx, s.fd)
@@ -236,7 +237,7 @@ cdef void drain_socket(Core *core, uint32_t index) noexcept nogil:
             elif s.owner != NONE:
                 plain_datagram(core, s.owner, &path, data, length)
             else:
-                webrtc_datagram(core, s.group, &path, data, length)
+                webrtc_datagram(core, s.group, &path, data, length, False)
         receive_flush(core)              # the slots are about to be used again
         forward_if_full(core)
         if count < NET_RX:
@@ -256,8 +257,9 @@ cdef void plain_datagram(
 
 
 cdef void webrtc_datagram(
-    Core *core, uint32_t group, const Path *path, uint8_t *data, uint32_t length
+    Core *core, uint32_t group, const Path *path, uint8_t *data, uint32_t length, bint handed
 ) noexcept nogil:
+    """`handed`: by a neighbour, so it is ours or nobody's."""
     cdef int kind = packet_kind(data, length)
     cdef uint32_t transport, tuple
     if kind == PACKET_STUN:
@@ -266,8 +268,11 @@ cdef void webrtc_datagram(
             transport_connected(core, transport)
         return
     tuple = core.connections[path.channel].tuple if path.tcp else tuple_find(core, path)
+    if tuple != NONE and not path.tcp and core.sockets[path.channel].share:
+        tuple = still_ours(core, tuple, path)
     if tuple == NONE:
-        count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
+        if handed or not steer_datagram(core, path, data, length):
+            count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
         return
     transport = core.tuples[tuple].transport
     if kind == PACKET_RTP:
@@ -280,6 +285,14 @@ cdef void webrtc_datagram(
         event_bytes(core, EVENT_DATAGRAM, handle_of(&core.transports[transport].head, transport), data, length)
     else:
         count_drop(core, transport, DROP_UNKNOWN_KIND)
+
+
+cdef uint32_t still_ours(Core *core, uint32_t tuple, const Path *path) noexcept nogil:
+    """The address has changed hands if nobody proved it here for a while, and somebody did on another core."""
+    if core.now_ns - core.tuples[tuple].checked_ns < <int64_t>STALE_MS * 1000000 or not flow_elsewhere(core, path):
+        return tuple
+    tuple_remove(core, tuple)
+    return NONE
 
 
 # ---------------------------------------------------------------- rings to neighbours
@@ -299,14 +312,39 @@ cdef void drain_link(Core *core, Link *link) noexcept nogil:
     while count < LINK_BATCH:
         data = ring_peek(&link.incoming, &kind, &length)
         if data == NULL:
-            return
+            break
         core.links_heard = 1
-        if length >= LINK_TAG and length <= LINK_TAG + SLOT_SIZE:
+        if kind == LINK_INGRESS:
+            link_datagram(core, <uint8_t *>data, length)
+        elif length >= LINK_TAG and length <= LINK_TAG + SLOT_SIZE:
             link_packet(core, kind, <uint8_t *>data, length)
         else:
             count_drop(core, NONE, DROP_OVERSIZED)
         ring_consume(&link.incoming, length)
         count += 1
+    if core.handed:
+        flush_handed(core)
+
+
+cdef void link_datagram(Core *core, uint8_t *record, uint32_t length) noexcept nogil:
+    """From the network, on a port that we share with the neighbour; the copy is what is looked at."""
+    cdef Path path
+    cdef uint8_t *data = take_ingress(core, record, &length, &path)
+    if data == NULL:
+        count_drop(core, NONE, DROP_UNKNOWN_TUPLE)
+        return
+    core.counters.handed_in += 1
+    core.handed += 1
+    webrtc_datagram(core, core.sockets[path.channel].group, &path, data, length, True)
+    if core.handed == NET_RX:
+        flush_handed(core)
+
+
+cdef void flush_handed(Core *core) noexcept nogil:
+    """The receive slots are about to be used again."""
+    receive_flush(core)
+    forward_if_full(core)
+    core.handed = 0
 
 
 cdef void link_packet(Core *core, uint32_t kind, uint8_t *data, uint32_t length) noexcept nogil:
@@ -350,7 +388,7 @@ cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
         c = &core.connections[index]
         slot_open(&c.head)
         c.fd = fd
-        c.socket = socket
+        c.socket = own_socket(core, socket)
         c.tuple = NONE
         c.waits_writable = 0
         c.in_length = 0
@@ -402,7 +440,7 @@ cdef bint take_frames(Core *core, uint32_t index, uint32_t fresh) noexcept nogil
             break
         core.counters.datagrams_in += 1
         core.counters.bytes_in += length
-        webrtc_datagram(core, core.sockets[c.socket].group, &path, c.incoming + at + 2, length)
+        webrtc_datagram(core, core.sockets[c.socket].group, &path, c.incoming + at + 2, length, False)
         if c.head.state != SLOT_LIVE:
             return True
         at += 2 + length

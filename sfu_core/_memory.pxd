@@ -34,5 +34,8 @@ cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil
 # A ring pair that a neighbour has the other end of; it is mapped, the bells are taken over. An index, or NONE.
 cdef uint32_t memory_open_link(Core *core, int fd, uint64_t capacity, uint32_t side, int bell_in, int bell_out) noexcept nogil
 cdef void memory_close_link(Core *core, uint32_t link) noexcept nogil
+# A table of flows of `bytes`, of which `own` is our partition; it is mapped. An index, or NONE.
+cdef uint32_t memory_open_share(Core *core, int fd, uint64_t bytes, uint32_t number, uint32_t own) noexcept nogil
+cdef void memory_close_share(Core *core, uint32_t share) noexcept nogil
 cdef void memory_close(Core *core, Ends *ends) noexcept nogil
 cdef uint8_t *table_at(const Core *core, uint32_t kind) noexcept nogil

@@ -6,7 +6,8 @@ Laying out costs nothing: pages of the slab are used when a record on them is.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from sfu_core._core cimport BATCH, MAX_LINKS, Link
+from sfu_core._core cimport BATCH, MAX_LINKS, MAX_SHARES, Link, Share
+from sfu_core._flows cimport flows_attach
 from sfu_core._nack cimport NackList
 from sfu_core._net cimport NET_RX, net_rx_init
 from sfu_core._records cimport (
@@ -41,9 +42,9 @@ cdef uint64_t power_of_two(uint64_t value) noexcept nogil:
 
 
 cdef uint64_t freed_bytes(const Capacities *c) noexcept nogil:
-    """Room for every slot and context that there can be, each once."""
+    """Room for every slot, context and mapping that there can be, each once."""
     return power_of_two(
-        16 * (5 * <uint64_t>c.transports + c.producers + 2 * <uint64_t>c.recv_streams + 2 * <uint64_t>c.send_streams)
+        16 * (MAX_LINKS + MAX_SHARES + 5 * <uint64_t>c.transports + c.producers + 2 * <uint64_t>c.recv_streams + 2 * <uint64_t>c.send_streams)
     )
 
 
@@ -187,6 +188,9 @@ cdef void memory_close_contents(Core *core, Ends *ends) noexcept nogil:
     for i in range(MAX_LINKS):
         if core.links[i].memory != NULL:
             memory_close_link(core, i)
+    for i in range(MAX_SHARES):
+        if core.shares[i].memory != NULL:
+            memory_close_share(core, i)
 
 
 cdef uint32_t memory_open_link(
@@ -219,6 +223,32 @@ cdef void memory_close_link(Core *core, uint32_t link) noexcept nogil:
     close(core.links[link].bell_in)
     close(core.links[link].bell_out)
     core.links[link].memory = NULL
+
+
+cdef uint32_t memory_open_share(Core *core, int fd, uint64_t bytes, uint32_t number, uint32_t own) noexcept nogil:
+    cdef uint32_t i = 0
+    cdef Share *share
+    while i < MAX_SHARES and core.shares[i].memory != NULL:
+        i += 1
+    if i == MAX_SHARES:
+        return NONE
+    share = &core.shares[i]
+    memset(share, 0, sizeof(Share))
+    memset(share.sockets, 0xFF, sizeof(share.sockets))
+    share.number = number
+    share.bytes = bytes
+    share.memory = slab_map(fd, bytes)
+    if share.memory == NULL:
+        return NONE
+    if not flows_attach(&share.flows, share.memory, bytes, own):
+        memory_close_share(core, i)
+        return NONE
+    return i
+
+
+cdef void memory_close_share(Core *core, uint32_t share) noexcept nogil:
+    slab_unmap(core.shares[share].memory, core.shares[share].bytes)
+    core.shares[share].memory = NULL
 
 
 cdef void memory_close(Core *core, Ends *ends) noexcept nogil:

@@ -10,6 +10,7 @@ from sfu_core._records cimport TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_PATH
 from sfu_core._slab cimport (
     NONE, SLOT_FREE, give_slot, pen_return, pen_take, slot_commit, slot_open, slot_retire, take_slot,
 )
+from sfu_core._steering cimport flow_forget
 from sfu_core._types cimport (
     ICE_COMPLETED, ICE_CONNECTED, ICE_DISCONNECTED, MAX_TUPLES, SSRC_MEDIA_OUT, TRANSPORT_WEBRTC, mix64, same_address,
 )
@@ -94,6 +95,7 @@ cdef void tuple_remove(Core *core, uint32_t tuple) noexcept nogil:
     if entry.path.tcp:
         core.connections[entry.path.channel].tuple = NONE
         core.unverified += 1
+    flow_forget(core, &entry.path)
     if ice.selected == tuple:
         lose_selected(core, entry.transport)
     entry.head.state = SLOT_FREE

@@ -93,6 +93,8 @@ cdef struct Socket:
     uint32_t backlog_first
     uint32_t backlog_last
     uint32_t backlog_count
+    uint32_t share               # index + 1 of the Share whose port it is; 0 = it is all ours
+    uint32_t listener            # its number there
     Address local
     uint64_t would_block
     uint64_t send_errors
@@ -353,6 +355,8 @@ cdef struct Counters:
     uint64_t tcp_connections
     uint64_t tcp_refused
     uint64_t busy_ns             # time outside epoll
+    uint64_t handed_out          # datagrams that came here and are a neighbour's
+    uint64_t handed_in           # and the other way round
     uint64_t link_packets        # to neighbours
     uint64_t link_publications   # of those packets; a few share one
     uint64_t link_bells          # a neighbour slept

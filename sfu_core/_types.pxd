@@ -8,6 +8,7 @@ cdef enum:
     MAX_DATAGRAM = 1700          # longer ones are dropped: room for a rebuilt header and an SRTP trailer remains
     MAX_TUPLES = 8               # addresses that one WebRtcTransport may have verified
     MAX_RID = 32
+    STALE_MS = 6000              # silence after which an address may change hands; peers check every 5 s (RFC 7675)
     NO_ID = 0xFF
 
 cdef enum TransportKind:

@@ -21,6 +21,7 @@ from sfu_core.stats import capacity_of
 from vertical.members import Member, Pool
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy, node_load, passed
+from vertical.ports import Ports
 from vertical.rings import best_link
 from vertical.switch import Switch
 
@@ -236,6 +237,7 @@ class Cluster:
             watermark=self._watermark,
             forward_logs=not self._source.logs_by_itself,
         )
+        pool.ports = Ports(self._count, (settings.rtc_min_port, settings.rtc_max_port), pool.run)
         await pool.start()
         return pool
 

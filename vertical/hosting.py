@@ -35,11 +35,27 @@ class Hosting:
 
     async def place(self, router: Router, server: Server | None) -> Member:
         """Where a transport goes. A server that can be on one member only decides for all its transports."""
-        if server is None or server.anywhere:
+        if server is None or server.anywhere or server.port is not None:
             return await self._pool.choose(router.has_room_on)
         if server.home is None or not server.home.alive:
             server.home = await self._pool.choose(router.has_room_on)
         return server.home
+
+    async def open_server(self, server: Server) -> None:
+        """On all members, which share its ports; where they cannot, on one now, so that errors show."""
+        await self._pool.choose(lambda _: False)  # there is one
+        ports = self._pool.ports
+        if ports is not None and ports.can_share():
+            await asyncio.gather(*(member.fence() for member in self._pool.members))
+            server.port = await ports.open(server.id, server.listen_infos, server.members)
+        else:
+            server.home = await self._pool.choose(lambda _: False)
+            await self.server_on(server, server.home)
+
+    def close_server(self, server: Server) -> None:
+        """It has ended, and its members have been told."""
+        if server.port is not None and self._pool.ports is not None:
+            self._pool.ports.close(server.port)
 
     async def router_on(self, router: Router, member: Member) -> None:
         """Returns when the router is there."""
@@ -50,6 +66,8 @@ class Hosting:
 
     async def server_on(self, server: Server, member: Member) -> None:
         """Returns when the server is there; its error if it cannot be."""
+        if server.port is not None and self._pool.ports is not None:
+            return await self._pool.ports.ready(server.port, member)
         if member not in server.members:
             if not leave_ports_open(server.listen_infos):
                 await self._fence(member)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sfu_core._slab_read import SlabReader
 
 if TYPE_CHECKING:
+    from vertical.ports import Ports
     from vertical.tree import MirrorTransport
 
 SAMPLE_INTERVAL: Final = 1.0
@@ -189,6 +190,8 @@ class Pool:
         self._arrived = asyncio.Event()
         self._settings = m.WorkerUpdateSettings()
         self._closed = False
+        self.ports: Ports | None = None
+        """What members share the ports of, if they can."""
 
     @property
     def members(self) -> list[Member]:
@@ -243,6 +246,8 @@ class Pool:
             task.cancel()
         for member in self._members.values():
             member.channel.close()
+        if self.ports is not None:
+            self.ports.close_all()
 
     async def ended(self) -> None:
         """Once closed: wait for the members' end."""
@@ -284,8 +289,10 @@ class Pool:
         member = self._members[index] = Member(index, channel, pid)
         if self._forward_logs:
             channel.on_log(self._log)
-        watching = [self._start(self._sample(member)), self._start(self._watch(member))]
+        watching = [self.run(self._sample(member)), self.run(self._watch(member))]
         channel.on_end(lambda reason: self._ended(member, watching, reason))
+        if self.ports is not None:
+            self.ports.arrived(member)
         self._arrived.set()
 
     def _log(self, line: str) -> None:
@@ -303,18 +310,20 @@ class Pool:
 
     def _lose(self, member: Member, reason: Exception | None) -> None:
         del self._members[member.index]
+        if self.ports is not None:
+            self.ports.gone(member)
         self._watcher.core_died(member, reason or SfuError("its channel was closed"))
         for tenant in list(self._tenants):
             tenant.core_died(member)
         for neighbour, ring in member.rings.items():
             neighbour.rings.pop(member, None)
-            self._start(neighbour.close_ring(ring))
+            self.run(neighbour.close_ring(ring))
         self._replace(member.index)
 
     def _replace(self, index: int) -> None:
         if not self._closed and index not in self._replacing:
             self._replacing.add(index)
-            self._start(self._start_again(index)).add_done_callback(lambda _: self._replacing.discard(index))
+            self.run(self._start_again(index)).add_done_callback(lambda _: self._replacing.discard(index))
 
     async def _start_again(self, index: int) -> None:
         """Unless there are enough without it, by now."""
@@ -362,7 +371,8 @@ class Pool:
             return
         member.channel.condemn(CoreHungError(member.pid))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """As a task that ends with the members."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -74,12 +74,11 @@ class Operations:
         return total
 
     async def create_server(self, message: m.WorkerCreateWebRtcServer) -> None:
-        """WORKER_CREATE_WEBRTCSERVER: on one member now, so that errors show; on others when they need it."""
+        """WORKER_CREATE_WEBRTCSERVER."""
         infos = message.listen_infos
         server = Server(message.web_rtc_server_id, infos, anywhere=leave_ports_open(infos))
         async with self.creations.new(server.id):
-            server.home = await self.pool.choose(lambda _: False)
-            await self._hosting.server_on(server, server.home)
+            await self._hosting.open_server(server)
             self.tree.add(server)
 
     async def create_router(self, message: m.WorkerCreateRouter) -> None:
@@ -121,7 +120,8 @@ class Operations:
     async def dump_server(self, server_id: str) -> m.WebRtcServerDumpResponse:
         """WEBRTCSERVER_DUMP."""
         server = self.tree.get(server_id, Server)
-        dumps = await asyncio.gather(*(ask(member, m.WebRtcServerDump(), server_id) for member in server.members))
+        members = [member for member, made in server.members.items() if made.done()]
+        dumps = await asyncio.gather(*(ask(member, m.WebRtcServerDump(), server_id) for member in members))
         return views.server_dump(dumps, server)
 
     async def dump_router(self, router_id: str) -> m.RouterDumpResponse:
@@ -323,6 +323,8 @@ class Operations:
                     self.mirrors.ended(each, told=True)
                 case Router():
                     self.pipes.router_gone(each)
+                case Server():
+                    self._hosting.close_server(each)
 
 
 def _check_parent(record: Record, parent_id: str, asked_id: str) -> None:

@@ -39,14 +39,14 @@ class RingLink(PairLink[m.RingTransportCreated]):
     """A pair of transports on the ring that the members share."""
 
     async def _requests(self) -> Sequence[m.Request[m.RingTransportCreated]]:
-        ring_id = await _ring_between(*self._ends)
+        ring_id = await ring_between(*self._ends)
         return [m.RouterCreateRingTransport(transport_id=id, ring_id=ring_id) for id in self._ends.values()]
 
     def _connection(self, other: m.RingTransportCreated) -> m.Request[Any]:
         return m.RingTransportConnect(tag=other.tag)
 
 
-async def _ring_between(first: Member, second: Member) -> str:
+async def ring_between(first: Member, second: Member) -> str:
     """The id of their ring, made now unless there is one or somebody is making it."""
     making = first.rings.get(second)
     if making is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vertical.members import Member
     from vertical.news import News
     from vertical.pipes import Piped, Pipes
+    from vertical.ports import Port
 
 
 @dataclass(eq=False, slots=True)
@@ -44,11 +45,13 @@ class Router:
 
 @dataclass(eq=False, slots=True)
 class Server:
-    """A WebRtcServer. `anywhere`: each member may have one with ports of its own; else there is one, on one member."""
+    """A WebRtcServer: on all members, with one `port` for all. Where members cannot share ports (`port` is None) it is
+    `anywhere`, if each member may have one with ports of its own; else there is one, on one member."""
 
     id: str
     listen_infos: list[m.ListenInfo]
     anywhere: bool
+    port: "Port | None" = None
     home: "Member | None" = None
     members: "dict[Member, asyncio.Future[None]]" = field(default_factory=dict)
     transports: "dict[str, Transport]" = field(default_factory=dict)

@@ -49,12 +49,13 @@ def router_dump(router: Router) -> m.RouterDumpResponse:
 
 
 def server_dump(dumps: Sequence[m.WebRtcServerDumpResponse], server: Server) -> m.WebRtcServerDumpResponse:
-    """WEBRTCSERVER_DUMP: the sockets of all members, transports in order of creation."""
+    """WEBRTCSERVER_DUMP: the sockets of all members (of one, if they share them), transports in order of creation."""
+    listening = dumps if server.port is None else dumps[:1]
     fragments = {each.web_rtc_transport_id: each for dump in dumps for each in dump.local_ice_username_fragments}
     return m.WebRtcServerDumpResponse(
         id=server.id,
-        udp_sockets=[each for dump in dumps for each in dump.udp_sockets],
-        tcp_servers=[each for dump in dumps for each in dump.tcp_servers],
+        udp_sockets=[each for dump in listening for each in dump.udp_sockets],
+        tcp_servers=[each for dump in listening for each in dump.tcp_servers],
         web_rtc_transport_ids=list(server.transports),
         local_ice_username_fragments=[fragments[id] for id in server.transports if id in fragments],
     )

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 TOKEN_BYTES = 32
 LIFETIME = 10.0  # seconds that an offer waits, and that a visitor may take to show a token
-MAX_DESCRIPTORS = 8
-MAX_VISITORS = 16
+MAX_DESCRIPTORS = 64
+MAX_VISITORS = 256  # one for each core of a large host
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
@@ -29,6 +29,11 @@ class Door:
         self._listener: socket.socket | None = None
         self._offers: dict[bytes, tuple[list[int], asyncio.TimerHandle]] = {}
         self._visits: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """Its name among the abstract sockets; from the first look on it listens."""
+        return self._listen()
 
     def offer(self, descriptors: Sequence[int]) -> tuple[str, bytes]:
         """Hold these (they are the door's from now on) for one visitor: the door's address, and the token to show."""

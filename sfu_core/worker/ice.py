@@ -23,13 +23,15 @@ INTERNAL = 1_000  # less, of the whole priority, for the address behind an annou
 
 MIN_CONSENT, MAX_CONSENT = 10, 60  # seconds
 
-_ALPHABET = string.ascii_lowercase + string.digits
+_DIGITS = string.digits + string.ascii_lowercase
 _random = random.SystemRandom()
 
 
-def new_parameters() -> IceParameters:
-    """Fresh credentials."""
-    return IceParameters(username_fragment=_credential(), password=_credential(), ice_lite=True)
+def new_parameters(core: int | None = None) -> IceParameters:
+    """Fresh credentials. The user name fragment begins with the number of the core, where several share the port."""
+    number = "" if core is None else _DIGITS[core // 36] + _DIGITS[core % 36]
+    fragment = number + _credential(CREDENTIAL_LENGTH - len(number))
+    return IceParameters(username_fragment=fragment, password=_credential(CREDENTIAL_LENGTH), ice_lite=True)
 
 
 def consent_timeout_ms(seconds: int) -> int:
@@ -75,5 +77,5 @@ def _candidate(listener: Listener, address: str, priority: int) -> IceCandidate:
     )
 
 
-def _credential() -> str:
-    return "".join(_random.choices(_ALPHABET, k=CREDENTIAL_LENGTH))
+def _credential(length: int) -> str:
+    return "".join(_random.choices(_DIGITS, k=length))

@@ -3,15 +3,23 @@
 Control thread only. The media thread finds the transport by the ICE user name fragment, then by the address.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import (
     IceUserNameFragment,
     IpPort,
+    ListenInfo,
+    SharedPortDoor,
     TransportProtocol,
     WebRtcServerDumpResponse,
+    WorkerAdoptSockets,
     WorkerCreateWebRtcServer,
+    WorkerReleaseSockets,
+    WorkerShareWebRtcServer,
 )
+from sfu_core.errors import NotFoundError
+from sfu_core.worker.shared_port import SharedPort, fetch_port
 from sfu_core.worker.sockets import Listener
 
 if TYPE_CHECKING:
@@ -20,28 +28,74 @@ if TYPE_CHECKING:
 
 
 class WebRtcServer:
-    """Exists from WORKER_CREATE_WEBRTCSERVER until it or the worker is closed."""
+    """Exists from WORKER_CREATE_WEBRTCSERVER, or WORKER_SHARE_WEBRTCSERVER, until it or the worker is closed."""
 
-    def __init__(self, worker: "Worker", request: WorkerCreateWebRtcServer) -> None:
-        if not request.listen_infos:
+    def __init__(self, worker: "Worker", id: str, infos: Sequence[ListenInfo], port: SharedPort | None = None) -> None:
+        """Of a shared port this is the core's part; the caller then opens the listeners."""
+        if not infos:
             raise TypeError("listenInfos is empty")
         self.context = worker.context
         self.worker = worker
-        self.id = request.web_rtc_server_id
-        self.context.registry.check_free(self.id)
+        self.id = id
+        self.context.registry.check_free(id)
+        self.listen_infos = infos
         self.group = self.context.sockets.new_group()
-        self.listeners: list[Listener] = self.context.sockets.open_all(request.listen_infos, self.group)
+        self.port = port
+        self.listeners: list[Listener] = []
         self.transports: dict[str, WebRtcTransport] = {}
+
+    @classmethod
+    def create(cls, worker: "Worker", request: WorkerCreateWebRtcServer) -> None:
+        """WORKER_CREATE_WEBRTCSERVER."""
+        server = cls(worker, request.web_rtc_server_id, request.listen_infos)
+        server._begin(server.context.sockets.open_all(request.listen_infos, server.group))
+
+    @classmethod
+    async def share(cls, worker: "Worker", request: WorkerShareWebRtcServer) -> SharedPortDoor:
+        """WORKER_SHARE_WEBRTCSERVER. SfuError if its sockets cannot be fetched."""
+        with await fetch_port(request.door) as fetched:
+            port = SharedPort(worker.context, request.number, request.core, fetched.memfd)
+            try:
+                server = cls(worker, request.web_rtc_server_id, request.listen_infos, port)
+                server._begin(port.listen(request.listen_infos, fetched.sockets, server.group))
+            except BaseException:
+                port.close()
+                raise
+        return SharedPortDoor(address=worker.door.address)
+
+    def _begin(self, listeners: list[Listener]) -> None:
+        self.listeners = listeners
         self.context.registry.add(self.id, self)
-        worker.servers[self.id] = self
+        self.worker.servers[self.id] = self
 
     def close(self) -> None:
         """Close its transports, whichever router they belong to, then the sockets."""
         for transport in list(self.transports.values()):
             transport.close()
         self.context.sockets.close(self.listeners)
+        if self.port is not None:
+            self.port.close()
         self.context.registry.remove(self.id)
         del self.worker.servers[self.id]
+
+    @property
+    def core(self) -> int | None:
+        """Our number among the cores that share its ports; user name fragments tell it."""
+        return None if self.port is None else self.port.core
+
+    async def adopt(self, request: WorkerAdoptSockets) -> None:
+        """WORKER_ADOPT_SOCKETS."""
+        with await fetch_port(request.door) as fetched:
+            self._shared().adopt(request.core, self.listen_infos, fetched.sockets, self.group)
+
+    def release(self, request: WorkerReleaseSockets) -> None:
+        """WORKER_RELEASE_SOCKETS."""
+        self._shared().release(request.core)
+
+    def _shared(self) -> SharedPort:
+        if self.port is None or self.id not in self.worker.servers:
+            raise NotFoundError(f"no shared WebRtcServer with the id {self.id!r}")
+        return self.port
 
     def dump(self) -> WebRtcServerDumpResponse:
         """WEBRTCSERVER_DUMP."""

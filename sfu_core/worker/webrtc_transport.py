@@ -12,6 +12,7 @@ from sfu_core.channel.messages import (
     DtlsState,
     Fingerprint,
     IceCandidate,
+    IceParameters,
     IceRole,
     IceState,
     ListenServer,
@@ -50,7 +51,7 @@ class WebRtcTransport(Transport):
         self._server: WebRtcServer | None = None
         if isinstance(options.listen, ListenServer):
             self._server = router.worker.server(options.listen.web_rtc_server_id)
-        self.ice_parameters = ice.new_parameters()
+        self.ice_parameters = self._new_parameters()
         self.ice_state = IceState.NEW
         self.ice_tuple: TransportTuple | None = None
         self._role = DtlsRole.AUTO  # ours
@@ -107,7 +108,7 @@ class WebRtcTransport(Transport):
 
     def restart_ice(self) -> TransportRestartIceResponse:
         """TRANSPORT_RESTART_ICE; the engine accepts the old credentials until the new ones have been used."""
-        new = ice.new_parameters()
+        new = self._new_parameters()
         self.context.engine.restart_ice(self.handle, new.username_fragment, new.password)
         self.ice_parameters = new
         return TransportRestartIceResponse(
@@ -178,6 +179,9 @@ class WebRtcTransport(Transport):
         if self._role is DtlsRole.AUTO:
             self._role = DtlsRole.SERVER
         self._dtls.run(self._role)
+
+    def _new_parameters(self) -> IceParameters:
+        return ice.new_parameters(None if self._server is None else self._server.core)
 
     # --- sockets
 

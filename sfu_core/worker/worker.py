@@ -10,10 +10,13 @@ from sfu_core.channel.messages import (
     ChannelMessageHandlers,
     Counters,
     DoorKey,
+    SharedPortDoor,
     WorkerCreateRouter,
     WorkerCreateWebRtcServer,
     WorkerDumpResponse,
     WorkerGetResourceUsageResponse,
+    WorkerSetNeighbour,
+    WorkerShareWebRtcServer,
     WorkerUpdateSettings,
 )
 from sfu_core.errors import NotFoundError
@@ -33,6 +36,7 @@ class Worker:
         self.context = context
         self.routers: dict[str, Router] = {}
         self.servers: dict[str, WebRtcServer] = {}
+        self.neighbours: dict[int, str] = {}  # the doors of the cores that share ports with us, by number
         self.door = Door(context.loop)
         self.rings = Rings(context.engine, self.door)
 
@@ -47,7 +51,16 @@ class Worker:
 
     def create_webrtc_server(self, request: WorkerCreateWebRtcServer) -> None:
         """WORKER_CREATE_WEBRTCSERVER."""
-        WebRtcServer(self, request)
+        WebRtcServer.create(self, request)
+
+    async def share_webrtc_server(self, request: WorkerShareWebRtcServer) -> SharedPortDoor:
+        """WORKER_SHARE_WEBRTCSERVER."""
+        return await WebRtcServer.share(self, request)
+
+    def set_neighbour(self, request: WorkerSetNeighbour) -> None:
+        """WORKER_SET_NEIGHBOUR."""
+        self.context.engine.set_neighbour(request.core, self.rings.link(request.ring_id))
+        self.neighbours[request.core] = request.address
 
     def create_router(self, request: WorkerCreateRouter) -> None:
         """WORKER_CREATE_ROUTER."""

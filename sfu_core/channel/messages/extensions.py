@@ -1,6 +1,7 @@
 """What mediasoup has no words for: numbers from 200 on, sent only where a place announces them."""
 
 from sfu_core.channel.messages.base import F64, U32, U64, Notification, Request, Table
+from sfu_core.channel.messages.network import ListenInfo
 from sfu_core.channel.messages.plain_transport import (
     PipeTransportConnectResponse,
     PipeTransportDumpResponse,
@@ -91,6 +92,62 @@ class RingTransportConnect(Request[None]):
     METHOD = 206
     NAME = "RINGTRANSPORT_CONNECT"
     tag: U64
+
+
+class SharedPortDoor(Table):
+    """Where neighbours bring TCP connections that are this core's."""
+
+    address: str
+
+
+@extend
+class WorkerShareWebRtcServer(Request[SharedPortDoor]):
+    """Like WORKER_CREATE_WEBRTCSERVER, on ports that all cores of the host share; this one is number `core` of them.
+
+    Behind `door` are the table of flows and a socket for each listen info, in their order. `number` and `secret` are
+    the same on all cores: what the server is called between them, and what opens their doors to its connections.
+    """
+
+    METHOD = 210
+    NAME = "WORKER_SHARE_WEBRTCSERVER"
+    web_rtc_server_id: str
+    listen_infos: list[ListenInfo]
+    door: DoorKey
+    number: U32
+    secret: bytes
+    core: U32
+
+
+@extend
+class WorkerSetNeighbour(Request[None]):
+    """The core of that number, among those that share ports, is at the other end of a ring, and has a door."""
+
+    METHOD = 211
+    NAME = "WORKER_SET_NEIGHBOUR"
+    core: U32
+    ring_id: str
+    address: str
+
+
+@extend
+class WorkerAdoptSockets(Request[None]):
+    """Read the sockets of a shared server whose core has died, until they are released; behind `door` as above."""
+
+    METHOD = 212
+    NAME = "WORKER_ADOPT_SOCKETS"
+    web_rtc_server_id: str
+    core: U32
+    door: DoorKey
+
+
+@extend
+class WorkerReleaseSockets(Request[None]):
+    """The core of that number lives again and reads its sockets itself."""
+
+    METHOD = 213
+    NAME = "WORKER_RELEASE_SOCKETS"
+    web_rtc_server_id: str
+    core: U32
 
 
 @extend

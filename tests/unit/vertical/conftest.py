@@ -10,7 +10,10 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))  # the worker's tests have a fake engine
 
 from fake_core import House
+from msgspec.structs import replace
 
+from sfu_core.channel import messages as m
+from sfu_core.channel.place import local_place
 from vertical.links import UdpLink
 from vertical.rings import best_link
 
@@ -25,6 +28,16 @@ def runner():
 def house(runner):
     """Two cores and one logical worker, on which transports alternate."""
     house = runner.run(House.open(2))
+    yield house
+    runner.run(bounded(house.close()))
+
+
+@pytest.fixture
+def lonely(runner):
+    """The same, but the cores cannot share ports."""
+    place = local_place()
+    place = replace(place, extensions=place.extensions - {m.WorkerShareWebRtcServer.METHOD})
+    house = runner.run(House.open(2, places=[place, place]))
     yield house
     runner.run(bounded(house.close()))
 

@@ -6,6 +6,7 @@ loop; a core can be held to try orders of events that are rare between processes
 
 import asyncio
 from collections import deque
+from functools import cache
 
 from worker.fake_engine import FakeEngine
 
@@ -307,6 +308,14 @@ class House:
         """Wait until nothing moves any more."""
         for _ in range(60):
             await asyncio.sleep(0)
+
+
+@cache
+def certificate():
+    """For cores whose transports show one."""
+    from sfu_core.worker.certificate import Certificate
+
+    return Certificate.generate()
 
 
 def recv_stream(core, transport):

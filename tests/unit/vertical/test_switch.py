@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fake_core import CODECS, LOOPBACK, House
+from fake_core import CODECS, LOOPBACK, House, certificate
 
 from sfu_core.channel import messages as m
 from sfu_core.errors import NotFoundError, SfuError, UnsupportedError, WorkerClosedError
@@ -236,11 +236,12 @@ async def test_a_router_closes_while_it_comes_to_a_core(house):
     [({}, 2), ({"portRange": {"min": 45000, "max": 45050}}, 2), ({"port": 45100}, 1)],
     ids=["any port", "range", "one port"],
 )
-async def test_servers_are_where_ports_allow(house, info, cores):
+async def test_servers_are_where_ports_allow_if_cores_cannot_share_them(lonely, info, cores):
+    house = lonely
     server = await house.worker.create_webrtc_server(listen_infos=[LOOPBACK | info])
     assert [len(core.worker.servers) for core in house.cores] == [1, 0]
     for core in house.cores:
-        core.context.certificate = lambda: _certificate()
+        core.context.certificate = certificate
     transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(4)]
     assert len({house.core_of(transport) for transport in transports}) == cores
     dump = await server.dump()
@@ -253,27 +254,17 @@ async def test_servers_are_where_ports_allow(house, info, cores):
     assert [core.worker.servers for core in house.cores] == [{}, {}]
 
 
-def _certificate():
-    from sfu_core.worker.certificate import Certificate
-
-    global _made
-    _made = _made or Certificate.generate()
-    return _made
-
-
-_made = None
-
-
-async def test_a_server_with_one_port_moves_when_its_core_dies(house):
+async def test_a_server_with_one_port_moves_when_its_core_dies_if_cores_cannot_share_it(lonely):
+    house = lonely
     server = await house.worker.create_webrtc_server(listen_infos=[LOOPBACK | {"port": 45200}])
     for core in house.cores:
-        core.context.certificate = _certificate
+        core.context.certificate = certificate
     before = await house.router.create_webrtc_transport(webrtc_server=server)
     house.core_of(before).kill()
     await house.quiet()
     assert before.closed and not server.closed
     for core in house.cores:
-        core.context.certificate = _certificate
+        core.context.certificate = certificate
     make = house.router.create_webrtc_transport
     for after in await asyncio.gather(*(make(webrtc_server=server) for _ in range(3))):
         assert after.ice_candidates[0]["port"] == 45200

@@ -12,7 +12,7 @@ from typing import Any
 
 Event = tuple[Any, ...]
 
-SLABS = ("socket", "transport", "producer", "recv", "send", "link")
+SLABS = ("socket", "transport", "producer", "recv", "send", "link", "share")
 
 
 class FakeEngine:
@@ -71,8 +71,10 @@ class FakeEngine:
             os.eventfd_write(self.event_fd, 1)
         return batch
 
-    def add_socket(self, fd: int, protocol: int, group: int) -> int:
-        return self._add("socket", fd=fd, protocol=protocol, group=group)
+    def add_socket(self, fd: int, protocol: int, group: int, share: int = 0, listener: int = 0) -> int:
+        if share:
+            self._get("share", share)
+        return self._add("socket", fd=fd, protocol=protocol, group=group, share=share, listener=listener)
 
     def close_socket(self, socket: int) -> None:
         users = [t for t in self.live["transport"].values() if socket in t.get("sockets", ())]
@@ -169,6 +171,18 @@ class FakeEngine:
     def connect_link(self, transport: int, link: int, tag: int) -> None:
         self._get("link", link)
         self._get("transport", transport).update(link=link, tag=tag)
+
+    def add_share(self, memfd: int, number: int, own: int) -> int:
+        return self._add("share", number=number, own=own)
+
+    def close_share(self, share: int) -> None:
+        assert not [s for s in self.live["socket"].values() if s["share"] == share], "still in use"
+        self._remove("share", share)
+
+    def set_neighbour(self, core: int, link: int) -> None:
+        if link:
+            self._get("link", link)
+        self.calls.append(("set_neighbour", core, link))
 
     def add_producer(
         self, transport: int, kind: int, codecs: Sequence[Any], encodings: Sequence[Any], **options: Any

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sfu_core.worker import door as door_module
-from sfu_core.worker.door import Door, fetch
+from sfu_core.worker.door import MAX_VISITORS, Door, fetch
 
 
 def run(body: Callable[[Door], Any]) -> None:
@@ -86,7 +86,7 @@ def test_visitors_that_say_nothing_are_bounded(monkeypatch: pytest.MonkeyPatch) 
 
     async def body(door: Door) -> None:
         address, token = door.offer(eventfds(1))
-        silent = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(MAX_VISITORS)]
         for sock in silent:
             sock.connect("\0" + address)
         await asyncio.sleep(0.05)

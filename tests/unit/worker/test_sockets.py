@@ -10,7 +10,7 @@ import pytest
 
 from sfu_core.channel.messages import ListenInfo, PortRange, SocketFlags, TransportProtocol
 from sfu_core.errors import SfuError
-from sfu_core.worker import sockets as module
+from sfu_core.worker import binding as module
 from sfu_core.worker.logs import Logs
 from sfu_core.worker.sockets import Listener, Sockets
 
@@ -117,7 +117,7 @@ def test_foreign_address_is_an_error_and_is_not_tried_on_every_port(
 ) -> None:
     tried = []
     real = module._bind_one
-    monkeypatch.setattr(module, "_bind_one", lambda *args: tried.append(args) or real(*args))
+    monkeypatch.setattr(module, "_bind_one", lambda *args, **how: tried.append(args) or real(*args, **how))
     with pytest.raises(SfuError, match="bind failed"):
         sockets.open(info("203.0.113.1", protocol), 1)
     assert len(tried) == 1

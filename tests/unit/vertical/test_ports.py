@@ -1,0 +1,209 @@
+"""One port for all cores: bound once, handed to each, held while a core is dead, closed everywhere."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+from fake_core import CODECS, LOOPBACK, House, certificate
+
+from sfu_core.channel import messages as m
+from sfu_core.errors import SfuError
+
+UDP_AND_TCP = [LOOPBACK, {"protocol": "tcp", "ip": "127.0.0.1"}]
+
+
+async def make_server(house, infos=UDP_AND_TCP):
+    for core in house.cores:
+        core.context.certificate = certificate
+    return await house.worker.create_webrtc_server(listen_infos=infos)
+
+
+async def settled(house, condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+    await house.quiet()
+
+
+def sockets_of(core):
+    return [socket.socket(fileno=os.dup(each["fd"])) for each in core.engine.live["socket"].values()]
+
+
+def ports_of(core):
+    sockets = sockets_of(core)
+    try:
+        return [(sock.type, sock.getsockname()[1]) for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def adopted(core):
+    (server,) = core.worker.servers.values()
+    return sorted(server.port._adopted)
+
+
+@pytest.mark.parametrize(
+    "info", [{}, {"portRange": {"min": 45000, "max": 45050}}, {"port": 45110}], ids=["any port", "range", "one port"]
+)
+async def test_all_cores_listen_on_one_port(house, info):
+    server = await make_server(house, [each | info for each in UDP_AND_TCP])
+    first, second = (ports_of(core) for core in house.cores)
+    assert first == second and len(first) == 2
+    dump = await server.dump()
+    assert [dump["udpSockets"], dump["tcpServers"]] == [[{"ip": "127.0.0.1", "port": port}] for _, port in first]
+    transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(4)]
+    assert {house.core_of(each) for each in transports} == set(house.cores)
+    assert {each.ice_candidates[0]["port"] for each in transports} == {first[0][1]}
+    assert (await server.dump())["webRtcTransportIds"] == [each.id for each in transports]
+    server.close()
+    assert all(each.closed for each in transports)
+    await house.quiet()
+    assert not any(core.worker.servers or core.engine.live["share"] for core in house.cores)
+
+
+async def test_user_names_tell_the_core_also_after_a_restart(house):
+    server = await make_server(house)
+    for _ in range(2):
+        transport = await house.router.create_webrtc_transport(webrtc_server=server)
+        number = house.cores.index(house.core_of(transport))
+        for parameters in (transport.ice_parameters, await transport.restart_ice()):
+            assert parameters["usernameFragment"].startswith(f"0{number}")
+            assert len(parameters["usernameFragment"]) == 32
+
+
+async def test_cores_know_each_other(house):
+    await make_server(house)
+    for index, core in enumerate(house.cores):
+        ((number, link),) = core.engine.called("set_neighbour")
+        assert number == 1 - index and link in core.engine.live["link"]
+        assert core.worker.neighbours == {1 - index: house.cores[1 - index].worker.door.address}
+    await make_server(house)
+    assert [len(core.engine.live["link"]) for core in house.cores] == [1, 1], "one ring for all"
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+async def test_a_port_in_use_is_an_error_also_if_its_user_would_share_it(house, kind, reuse):
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+        other.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            other.listen()
+        before = len(os.listdir("/proc/self/fd"))
+        protocol = "udp" if kind == socket.SOCK_DGRAM else "tcp"
+        info = {"protocol": protocol, "ip": "127.0.0.1", "port": other.getsockname()[1]}
+        with pytest.raises(SfuError, match="bind failed: address already in use"):
+            await make_server(house, [LOOPBACK, info])
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert (await house.worker.dump())["webRtcServerIds"] == []
+
+
+async def test_a_port_is_free_as_soon_as_its_server_is_closed(house):
+    for _ in range(20):
+        server = await make_server(house, [each | {"port": 45111} for each in UDP_AND_TCP])
+        server.close()
+
+
+async def test_no_descriptor_is_left(house):
+    (await make_server(house)).close()
+    await house.quiet()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        server = await make_server(house)
+        await house.router.create_webrtc_transport(webrtc_server=server)
+        server.close()
+        await house.quiet()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_an_error_of_one_core_leaves_nothing(house):
+    second = house.cores[1]
+
+    def refuse(*_):
+        raise BufferError("no room")
+
+    add_share, second.engine.add_share = second.engine.add_share, refuse
+    with pytest.raises(SfuError, match="no room"):
+        await make_server(house)
+    await house.quiet()
+    assert not any(core.worker.servers or core.engine.live["socket"] for core in house.cores)
+    second.engine.add_share = add_share
+    await make_server(house)
+
+
+async def test_a_dead_cores_sockets_are_read_by_its_neighbour_until_its_successor_does(house):
+    server = await make_server(house)
+    first, second = house.cores
+    house.source.failure = SfuError("no successor yet")
+    second.kill()
+    await settled(house, lambda: adopted(first))
+    assert adopted(first) == [1] and len(first.engine.live["socket"]) == 4
+    assert len(set(ports_of(first))) == 2
+    assert len((await server.dump())["udpSockets"]) == 1
+    house.source.failure = None
+    await settled(house, lambda: len(house.cores) == 2 and not adopted(first))
+    assert ports_of(house.cores[1]) == ports_of(first)
+    assert house.cores[1].worker.neighbours.keys() == {0}
+    house.cores[1].context.certificate = certificate
+    transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(2)]
+    assert {house.core_of(each) for each in transports} == set(house.cores)
+    server.close()
+    await house.quiet()
+    assert not any(core.engine.live["socket"] for core in house.cores)
+
+
+@pytest.fixture
+def three(runner):
+    house = runner.run(House.open(3))
+    yield house
+    runner.run(house.close())
+
+
+async def test_who_read_for_a_dead_core_dies_as_well(three):
+    await make_server(three)
+    first, second, third = three.cores
+    three.source.failure = SfuError("no successor yet")
+    second.kill()
+    await settled(three, lambda: adopted(third))
+    assert adopted(first) == []
+    third.kill()
+    await settled(three, lambda: len(adopted(first)) == 2)
+    three.source.failure = None
+    await settled(three, lambda: len(three.cores) == 3 and not adopted(first))
+    assert all(ports_of(core) == ports_of(first) for core in three.cores)
+
+
+async def test_the_server_ends_while_a_core_is_dead(house):
+    server = await make_server(house)
+    house.source.failure = SfuError("no successor yet")
+    house.cores[1].kill()
+    server.close()
+    house.source.failure = None
+    await settled(house, lambda: len(house.cores) == 2)
+    assert not any(core.worker.servers or core.engine.live["socket"] for core in house.cores)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 45112))
+
+
+async def test_two_logical_workers_have_a_port_each(house):
+    await make_server(house)
+    other = await house.mediasoup.create_worker()
+    server = await other.create_webrtc_server(listen_infos=UDP_AND_TCP)
+    router = await other.create_router(media_codecs=CODECS)
+    transport = await router.create_webrtc_transport(webrtc_server=server)
+    numbers = {each["number"] for core in house.cores for each in core.engine.live["share"].values()}
+    assert len(numbers) == 2
+    other.close()
+    await house.quiet()
+    assert transport.closed and [len(core.worker.servers) for core in house.cores] == [1, 1]
+
+
+async def test_a_door_that_stays_shut_is_an_error(house):
+    key = m.DoorKey(address="sfu-core-nobody", token=b"x" * 32)
+    message = m.WorkerShareWebRtcServer(
+        web_rtc_server_id="s", listen_infos=[], door=key, number=1, secret=b"y" * 32, core=0
+    )
+    with pytest.raises(SfuError, match="could not be fetched"):
+        await house.cores[0].request(message)
+    assert house.cores[0].engine.is_empty()

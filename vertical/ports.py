@@ -1,0 +1,269 @@
+"""Ports that all cores of a pool listen on: bound here, handed to the cores, held while a core is being replaced.
+
+For each listen info each core has a socket of its own on the one port (SO_REUSEPORT); the kernel deals datagrams and
+connections out among them, and a core hands over what is another one's. The descriptors stay here as well, so the
+sockets outlive a core: a neighbour reads those of a dead one until its successor does. Belongs to the pool's loop.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sfu_core.channel import messages as m
+from sfu_core.channel.place import host_id
+from sfu_core.errors import SfuError
+from vertical import rings
+from vertical.links import CoreGoneError, ask
+from vertical.members import Member
+
+if TYPE_CHECKING:
+    from sfu_core.worker.door import Door
+
+NEEDED: Final = rings.NEEDED | {
+    kind.METHOD
+    for kind in (m.WorkerShareWebRtcServer, m.WorkerSetNeighbour, m.WorkerAdoptSockets, m.WorkerReleaseSockets)
+}
+"""What every member must serve."""
+
+MAX_CORES: Final = 256
+LET_GO: Final = 1.0
+"""Seconds that cores may take to close a port after they were told to."""
+RETRY: Final = 0.005
+
+Members: TypeAlias = "dict[Member, asyncio.Future[None]]"
+Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+_log = logging.getLogger(__name__)
+
+
+class Port:
+    """The ports of one WebRtcServer: for each core its sockets, in the order of the listen infos."""
+
+    def __init__(self, server_id: str, infos: list[m.ListenInfo], members: Members, number: int) -> None:
+        self.server_id = server_id
+        self.infos = infos
+        self.members = members
+        """Where the server is, or is being made: the tree's own book."""
+        self.number = number
+        self.secret = secrets.token_bytes(32)
+        self.sockets: dict[int, list[socket.socket]] = {}
+        self.table = -1
+        self.adopted: dict[int, tuple[Member, asyncio.Task[None]]] = {}
+        """Cores that are dead, and who reads for them."""
+        self.closed = False
+
+    def bind(self, default_range: tuple[int, int], cores: int) -> None:
+        """All of them, or none and an error: a port must have been free, whoever else would share it."""
+        from sfu_core._flows import new_table  # not before: who controls other hosts only has nothing compiled
+        from sfu_core.worker.binding import bind, bind_beside, set_options
+
+        try:
+            for info in self.infos:
+                first = bind(info, default_range, shared=True)[1]
+                beside = [bind_beside(info, first) for _ in range(1, cores)]
+                for index, bound in enumerate([first, *beside]):
+                    set_options(bound, info)
+                    self.sockets.setdefault(index, []).append(bound)
+            self.table = new_table(cores)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def descriptors(self, index: int) -> list[int]:
+        """Copies of what the core of that index needs: the table of flows, then its sockets."""
+        return [os.dup(self.table), *(os.dup(bound.fileno()) for bound in self.sockets.get(index, ()))]
+
+    def close(self) -> None:
+        """The cores have their own descriptors, and are told by whoever closes the server."""
+        self.closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for bound in [bound for sockets in self.sockets.values() for bound in sockets]:
+            bound.close()
+        self.sockets.clear()
+        if self.table >= 0:
+            os.close(self.table)
+            self.table = -1
+
+
+class Ports:
+    """Of one pool."""
+
+    def __init__(self, cores: int, default_range: tuple[int, int], start: Start) -> None:
+        """`start` runs a coroutine as a task that ends with the pool."""
+        self._cores = cores
+        self._default_range = default_range
+        self._start = start
+        self._door: Door | None = None
+        self._members: dict[int, Member] = {}
+        self._ports: list[Port] = []
+        self._numbers = count(1)
+        self._addresses: dict[Member, str] = {}
+        self._met: dict[frozenset[Member], asyncio.Future[None]] = {}
+        self._let_go = -LET_GO
+
+    def can_share(self) -> bool:
+        """Whether all members are on this host and know how."""
+        places = [member.place for member in self._members.values()]
+        here = all(place.host_id == host_id() and place.extensions >= NEEDED for place in places)
+        return here and bool(places) and self._cores <= MAX_CORES
+
+    async def open(self, server_id: str, infos: list[m.ListenInfo], members: Members) -> Port:
+        """Returns when all members listen; the error if the port cannot be bound, or a member cannot have it."""
+        port = Port(server_id, infos, members, next(self._numbers))
+        await self._bind(port)
+        self._ports.append(port)
+        try:
+            await asyncio.gather(*(self._unless_gone(port, member) for member in self._alive()))
+        except BaseException:
+            for member, made in port.members.items():
+                if made.done():
+                    _close_on(member, port)
+            self.close(port)
+            raise
+        return port
+
+    def close(self, port: Port) -> None:
+        """The server has ended, and the members have been told."""
+        if port in self._ports:
+            self._ports.remove(port)
+            self._let_go = asyncio.get_running_loop().time()
+        port.close()
+
+    def close_all(self) -> None:
+        """With the pool."""
+        for port in list(self._ports):
+            self.close(port)
+        if self._door is not None:
+            self._door.close()
+
+    # Members come and go
+
+    def arrived(self, member: Member) -> None:
+        """A core has started. It gets its sockets; if it is a successor, whoever has read for it stops."""
+        self._members[member.index] = member
+        for port in self._ports:
+            self._start(self._succeed(port, member))
+
+    def gone(self, member: Member) -> None:
+        """A core has died. The next one reads its sockets, and those that it had adopted."""
+        self._members.pop(member.index, None)
+        self._addresses.pop(member, None)
+        self._met = {pair: met for pair, met in self._met.items() if member not in pair}
+        for port in self._ports:
+            port.members.pop(member, None)
+            orphans = [index for index, (adopter, _) in port.adopted.items() if adopter is member]
+            for index in [member.index, *orphans]:
+                port.adopted.pop(index, None)
+                self._adopt(port, index)
+
+    def _adopt(self, port: Port, index: int) -> None:
+        later = [other for other in self._alive() if other.index > index and other in port.members]
+        others = [other for other in self._alive() if other in port.members]
+        if others:
+            adopter = (later or others)[0]
+            port.adopted[index] = adopter, self._start(self._adopt_on(port, index, adopter))
+
+    async def _adopt_on(self, port: Port, index: int, adopter: Member) -> None:
+        try:
+            await port.members[adopter]
+            message = m.WorkerAdoptSockets(
+                web_rtc_server_id=port.server_id, core=index, door=self._offer(port, index)
+            )
+            await ask(adopter, message)
+        except SfuError as error:
+            _log.debug("%r does not read for core %d: %s", adopter, index, error)
+
+    async def _succeed(self, port: Port, member: Member) -> None:
+        with suppress(CoreGoneError):
+            await self.ready(port, member)
+            if member.index in port.adopted:
+                adopter, adopting = port.adopted.pop(member.index)
+                await asyncio.wait([adopting])
+                if not port.closed:
+                    message = m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index)
+                    adopter.tell(message)
+
+    # A server on a member
+
+    async def ready(self, port: Port, member: Member) -> None:
+        """Returns when the server is on the member; its error if it cannot be."""
+        if member not in port.members:
+            port.members[member] = self._start(self._make_on(port, member))
+        await asyncio.shield(port.members[member])
+
+    async def _unless_gone(self, port: Port, member: Member) -> None:
+        with suppress(CoreGoneError):  # then its successor will have it
+            await self.ready(port, member)
+
+    async def _make_on(self, port: Port, member: Member) -> None:
+        message = m.WorkerShareWebRtcServer(
+            web_rtc_server_id=port.server_id,
+            listen_infos=port.infos,
+            door=self._offer(port, member.index),
+            number=port.number,
+            secret=port.secret,
+            core=member.index,
+        )
+        try:
+            self._addresses[member] = (await ask(member, message)).address
+            await asyncio.gather(*(self._meet(member, other) for other in self._alive() if other is not member))
+        except BaseException:
+            if port.members.pop(member, None) is not None and member in self._addresses:
+                _close_on(member, port)
+            raise
+        if port.closed:  # too early for the member to have been told
+            _close_on(member, port)
+
+    async def _meet(self, member: Member, other: Member) -> None:
+        """Both know the ring to each other and each other's door; later, if the other one has no shared port yet."""
+        if other not in self._addresses or member not in self._addresses:
+            return
+        pair = frozenset((member, other))
+        if pair not in self._met:
+            self._met[pair] = self._start(self._introduce(member, other))
+        with suppress(CoreGoneError):
+            await asyncio.shield(self._met[pair])
+
+    async def _introduce(self, first: Member, second: Member) -> None:
+        try:
+            ring_id = await rings.ring_between(first, second)
+            for member, other in ((first, second), (second, first)):
+                address = self._addresses.get(other, "")
+                await ask(member, m.WorkerSetNeighbour(core=other.index, ring_id=ring_id, address=address))
+        except BaseException:
+            self._met.pop(frozenset((first, second)), None)
+            raise
+
+    # Inside
+
+    async def _bind(self, port: Port) -> None:
+        """What was let go of a moment ago is free when the media threads have closed it."""
+        while True:
+            try:
+                return port.bind(self._default_range, self._cores)
+            except SfuError:
+                if asyncio.get_running_loop().time() - self._let_go > LET_GO:
+                    raise
+            await asyncio.sleep(RETRY)
+
+    def _offer(self, port: Port, index: int) -> m.DoorKey:
+        from sfu_core.worker.door import Door
+
+        self._door = self._door or Door(asyncio.get_running_loop())
+        address, token = self._door.offer(port.descriptors(index))
+        return m.DoorKey(address=address, token=token)
+
+    def _alive(self) -> Sequence[Member]:
+        return [member for _, member in sorted(self._members.items()) if member.alive]
+
+
+def _close_on(member: Member, port: Port) -> None:
+    member.tell(m.WorkerWebRtcServerClose(web_rtc_server_id=port.server_id))
