@@ -148,6 +148,7 @@ cdef void run_transport_command(
         tell_freed(core, FREED_SHARE, index)
     elif kind == COMMAND_NEIGHBOUR:
         core.neighbours[index] = <uint32_t>command.value
+        core.neighbourhood = max(core.neighbourhood, index + 1)
     elif kind == COMMAND_STOP:
         core.stopping = 1
 

@@ -48,7 +48,8 @@ cdef bint flows_attach(FlowTable *f, void *memory, uint64_t bytes, uint32_t own)
 # The address is ours, and has just been checked. False: there is no room for it.
 cdef bint flows_put(FlowTable *f, uint32_t listener, const Address *remote, int64_t now_ns) noexcept nogil
 cdef void flows_remove(FlowTable *f, uint32_t listener, const Address *remote) noexcept nogil
-# The other core that says it is its own (if there are several, who checked it last), and when it checked it; or NONE.
+# The other one of the first `cores` that says it is its own (if there are several, who checked it last), and when it
+# checked it; or NONE.
 cdef uint32_t flows_owner(
-    const FlowTable *f, uint32_t listener, const Address *remote, int64_t *checked_ns
+    const FlowTable *f, uint32_t cores, uint32_t listener, const Address *remote, int64_t *checked_ns
 ) noexcept nogil

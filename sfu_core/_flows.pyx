@@ -160,7 +160,7 @@ cdef void flows_remove(FlowTable *f, uint32_t listener, const Address *remote) n
 
 
 cdef uint32_t flows_owner(
-    const FlowTable *f, uint32_t listener, const Address *remote, int64_t *checked_ns
+    const FlowTable *f, uint32_t cores, uint32_t listener, const Address *remote, int64_t *checked_ns
 ) noexcept nogil:
     cdef Place place
     cdef uint64_t checked = 0
@@ -169,7 +169,7 @@ cdef uint32_t flows_owner(
     cdef int which, slot
     find_place(f, listener, remote, &place)
     for which in range(2):
-        for core in range(f.cores):
+        for core in range(min(cores, f.cores)):
             if core != f.own and find_in(f, &place, core, which, &slot, &checked):
                 if owner == NONE or <int64_t>checked > checked_ns[0]:
                     owner = core
@@ -234,7 +234,7 @@ cdef class Flows:
     def owner(self, uint32_t listener, str ip, uint16_t port):
         cdef Address remote = address_from(ip, port)
         cdef int64_t checked_ns = 0
-        cdef uint32_t owner = flows_owner(&self.table, listener, &remote, &checked_ns)
+        cdef uint32_t owner = flows_owner(&self.table, self.table.cores, listener, &remote, &checked_ns)
         return None if owner == NONE else (owner, checked_ns)
 
 

@@ -54,7 +54,7 @@ cdef bint flow_elsewhere(const Core *core, const Path *path) noexcept nogil:
     cdef uint32_t owner
     if share == NULL:
         return False
-    owner = flows_owner(&share.flows, listener_of(core, path), &path.remote, &checked_ns)
+    owner = flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns)
     if owner == NONE or not core.neighbours[owner]:      # or its core is dead
         return False
     return core.now_ns - checked_ns < <int64_t>STALE_MS * 1000000
@@ -69,12 +69,12 @@ cdef bint steer_request(
     if share == NULL:
         return False
     owner = core_named(message.username, message.local_len)
-    if owner >= share.flows.cores or owner == share.flows.own:
+    if owner >= core.neighbourhood or owner == share.flows.own:
         return False
     # Anybody can write such a request: strangers' fill no more than half of a ring that carries calls.
     hand_over(
         core, share, owner, path, data, length,
-        flows_owner(&share.flows, listener_of(core, path), &path.remote, &checked_ns) == owner,
+        flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns) == owner,
     )
     return True
 
@@ -85,7 +85,7 @@ cdef bint steer_datagram(Core *core, const Path *path, const uint8_t *data, uint
     cdef uint32_t owner
     if share == NULL:
         return False
-    owner = flows_owner(&share.flows, listener_of(core, path), &path.remote, &checked_ns)
+    owner = flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns)
     if owner == NONE:
         return False
     hand_over(core, share, owner, path, data, length, True)

@@ -237,7 +237,7 @@ class Cluster:
             watermark=self._watermark,
             forward_logs=not self._source.logs_by_itself,
         )
-        pool.ports = Ports(self._count, (settings.rtc_min_port, settings.rtc_max_port), pool.run)
+        pool.ports = Ports((settings.rtc_min_port, settings.rtc_max_port), pool.run)
         await pool.start()
         return pool
 

@@ -46,7 +46,7 @@ class Hosting:
         await self._pool.choose(lambda _: False)  # there is one
         ports = self._pool.ports
         if ports is not None and ports.can_share():
-            await asyncio.gather(*(member.fence() for member in self._pool.members))
+            await asyncio.gather(*(member.fence() for member in self._pool.members))  # who may hold the port still
             server.port = await ports.open(server.id, server.listen_infos, server.members)
         else:
             server.home = await self._pool.choose(lambda _: False)

@@ -53,31 +53,49 @@ class Port:
         self.number = number
         self.secret = secrets.token_bytes(32)
         self.sockets: dict[int, list[socket.socket]] = {}
+        """Of each core that there has been, by its index."""
+        self.first: list[socket.socket] = []
         self.table = -1
         self.adopted: dict[int, tuple[Member, asyncio.Task[None]]] = {}
         """Cores that are dead, and who reads for them."""
         self.closed = False
 
-    def bind(self, default_range: tuple[int, int], cores: int) -> None:
-        """All of them, or none and an error: a port must have been free, whoever else would share it."""
+    def bind(self, default_range: tuple[int, int], indices: Sequence[int]) -> None:
+        """For these cores. All, or none and an error: a port must have been free, whoever else would share it."""
         from sfu_core._flows import new_table  # not before: who controls other hosts only has nothing compiled
-        from sfu_core.worker.binding import bind, bind_beside, set_options
+        from sfu_core.worker.binding import bind, set_options
 
         try:
             for info in self.infos:
-                first = bind(info, default_range, shared=True)[1]
-                beside = [bind_beside(info, first) for _ in range(1, cores)]
-                for index, bound in enumerate([first, *beside]):
-                    set_options(bound, info)
-                    self.sockets.setdefault(index, []).append(bound)
-            self.table = new_table(cores)
+                self.first.append(bind(info, default_range, shared=True)[1])
+                set_options(self.first[-1], info)
+            self.sockets[indices[0]] = self.first
+            for index in indices[1:]:
+                self._bind_beside(index)
+            self.table = new_table(MAX_CORES)
         except BaseException:
             self._let_go()
             raise
 
+    def _bind_beside(self, index: int) -> None:
+        from sfu_core.worker.binding import bind_beside, set_options
+
+        sockets: list[socket.socket] = []
+        try:
+            for info, first in zip(self.infos, self.first, strict=True):
+                sockets.append(bind_beside(info, first))
+                set_options(sockets[-1], info)
+        except BaseException:
+            for bound in sockets:
+                bound.close()
+            raise
+        self.sockets[index] = sockets
+
     def descriptors(self, index: int) -> list[int]:
-        """Copies of what the core of that index needs: the table of flows, then its sockets."""
-        return [os.dup(self.table), *(os.dup(bound.fileno()) for bound in self.sockets.get(index, ()))]
+        """Copies of what the core of that index needs: the table of flows, then its sockets. May be an OSError."""
+        if index not in self.sockets:
+            self._bind_beside(index)
+        return [os.dup(self.table), *(os.dup(bound.fileno()) for bound in self.sockets[index])]
 
     def close(self) -> None:
         """The cores have their own descriptors, and are told by whoever closes the server."""
@@ -87,6 +105,9 @@ class Port:
     def _let_go(self) -> None:
         for bound in [bound for sockets in self.sockets.values() for bound in sockets]:
             bound.close()
+        for bound in self.first:
+            bound.close()
+        self.first = []
         self.sockets.clear()
         if self.table >= 0:
             os.close(self.table)
@@ -96,9 +117,8 @@ class Port:
 class Ports:
     """Of one pool."""
 
-    def __init__(self, cores: int, default_range: tuple[int, int], start: Start) -> None:
+    def __init__(self, default_range: tuple[int, int], start: Start) -> None:
         """`start` runs a coroutine as a task that ends with the pool."""
-        self._cores = cores
         self._default_range = default_range
         self._start = start
         self._door: Door | None = None
@@ -111,13 +131,13 @@ class Ports:
 
     def can_share(self) -> bool:
         """Whether all members are on this host and know how."""
-        places = [member.place for member in self._members.values()]
-        here = all(place.host_id == host_id() and place.extensions >= NEEDED for place in places)
-        return here and bool(places) and self._cores <= MAX_CORES
+        return bool(self._members) and all(map(_can_share, self._members.values()))
 
     async def open(self, server_id: str, infos: list[m.ListenInfo], members: Members) -> Port:
         """Returns when all members listen; the error if the port cannot be bound, or a member cannot have it."""
         port = Port(server_id, infos, members, next(self._numbers))
+        if not infos:
+            raise TypeError("listenInfos is empty")
         await self._bind(port)
         self._ports.append(port)
         try:
@@ -149,8 +169,9 @@ class Ports:
     def arrived(self, member: Member) -> None:
         """A core has started. It gets its sockets; if it is a successor, whoever has read for it stops."""
         self._members[member.index] = member
-        for port in self._ports:
-            self._start(self._succeed(port, member))
+        if _can_share(member):
+            for port in self._ports:
+                self._start(self._succeed(port, member))
 
     def gone(self, member: Member) -> None:
         """A core has died. The next one reads its sockets, and those that it had adopted."""
@@ -159,17 +180,16 @@ class Ports:
         self._met = {pair: met for pair, met in self._met.items() if member not in pair}
         for port in self._ports:
             port.members.pop(member, None)
-            orphans = [index for index, (adopter, _) in port.adopted.items() if adopter is member]
-            for index in [member.index, *orphans]:
-                port.adopted.pop(index, None)
-                self._adopt(port, index)
+            port.adopted = {index: adopted for index, adopted in port.adopted.items() if adopted[0] is not member}
+            self._find_readers(port)
 
-    def _adopt(self, port: Port, index: int) -> None:
-        later = [other for other in self._alive() if other.index > index and other in port.members]
+    def _find_readers(self, port: Port) -> None:
+        """Of each dead core's sockets: the next one that lives."""
         others = [other for other in self._alive() if other in port.members]
-        if others:
-            adopter = (later or others)[0]
-            port.adopted[index] = adopter, self._start(self._adopt_on(port, index, adopter))
+        for index in port.sockets if others else ():
+            if index not in self._members and index not in port.adopted:
+                adopter = next((other for other in others if other.index > index), others[0])
+                port.adopted[index] = adopter, self._start(self._adopt_on(port, index, adopter))
 
     async def _adopt_on(self, port: Port, index: int, adopter: Member) -> None:
         try:
@@ -178,8 +198,8 @@ class Ports:
                 web_rtc_server_id=port.server_id, core=index, door=self._offer(port, index)
             )
             await ask(adopter, message)
-        except SfuError as error:
-            _log.debug("%r does not read for core %d: %s", adopter, index, error)
+        except (SfuError, OSError) as error:
+            _log.warning("%r does not read for core %d: %s", adopter, index, error)
 
     async def _succeed(self, port: Port, member: Member) -> None:
         with suppress(CoreGoneError):
@@ -190,6 +210,7 @@ class Ports:
                 if not port.closed:
                     message = m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index)
                     adopter.tell(message)
+            self._find_readers(port)
 
     # A server on a member
 
@@ -204,15 +225,15 @@ class Ports:
             await self.ready(port, member)
 
     async def _make_on(self, port: Port, member: Member) -> None:
-        message = m.WorkerShareWebRtcServer(
-            web_rtc_server_id=port.server_id,
-            listen_infos=port.infos,
-            door=self._offer(port, member.index),
-            number=port.number,
-            secret=port.secret,
-            core=member.index,
-        )
         try:
+            message = m.WorkerShareWebRtcServer(
+                web_rtc_server_id=port.server_id,
+                listen_infos=port.infos,
+                door=self._offer(port, member.index),
+                number=port.number,
+                secret=port.secret,
+                core=member.index,
+            )
             self._addresses[member] = (await ask(member, message)).address
             await asyncio.gather(*(self._meet(member, other) for other in self._alive() if other is not member))
         except BaseException:
@@ -248,7 +269,7 @@ class Ports:
         """What was let go of a moment ago is free when the media threads have closed it."""
         while True:
             try:
-                return port.bind(self._default_range, self._cores)
+                return port.bind(self._default_range, [member.index for member in self._alive()])
             except SfuError:
                 if asyncio.get_running_loop().time() - self._let_go > LET_GO:
                     raise
@@ -258,11 +279,19 @@ class Ports:
         from sfu_core.worker.door import Door
 
         self._door = self._door or Door(asyncio.get_running_loop())
-        address, token = self._door.offer(port.descriptors(index))
+        try:
+            address, token = self._door.offer(port.descriptors(index))
+        except OSError as error:
+            raise SfuError(f"core {index} cannot have a socket of its own: {error}") from error
         return m.DoorKey(address=address, token=token)
 
     def _alive(self) -> Sequence[Member]:
         return [member for _, member in sorted(self._members.items()) if member.alive]
+
+
+def _can_share(member: Member) -> bool:
+    place = member.place
+    return place.host_id == host_id() and place.extensions >= NEEDED and member.index < MAX_CORES
 
 
 def _close_on(member: Member, port: Port) -> None:
