@@ -90,8 +90,8 @@ async def until(condition: Any, seconds: float = 8.0) -> None:
 class Stage:
     """A publisher on the first core; subscribers on the first and on the second."""
 
-    def __init__(self, router: Any, switch: Switch, cores: int) -> None:
-        self.router, self.switch, self.cores = router, switch, cores
+    def __init__(self, mediasoup: Any, router: Any, switch: Switch, cores: int) -> None:
+        self.mediasoup, self.router, self.switch, self.cores = mediasoup, router, switch, cores
         self.publisher = Peer()
         self.subscribers = [Peer() for _ in range(3)]
         self.near: list[Peer] = []
@@ -123,7 +123,7 @@ async def stage(make_link: MakeLink) -> AsyncIterator[Stage]:
         worker = await vertical.mediasoup.create_worker()
         router = await worker.create_router(media_codecs=CODECS)
         assert isinstance(worker.channel, Switch)
-        made = Stage(router, worker.channel, len(worker.channel.members))
+        made = Stage(vertical.mediasoup, router, worker.channel, len(worker.channel.members))
         try:
             await made.open()
             yield made
