@@ -1,10 +1,11 @@
 import asyncio
 
+import msgspec
 import pytest
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
-from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.errors import NotFoundError, SfuError, UnsupportedError
 from sfu_core.mediasoup import pipe
 
 from .fakes import CODECS, LOOPBACK, FakeChannel, Room, record
@@ -293,3 +294,73 @@ async def test_two_routers_of_one_worker(room, channel):
     producer = await room.audio(await room.plain())
     result = await room.router.pipe_to_router(producer_id=producer.id, router=other, keep_id=False)
     assert result.pipe_producer.id != producer.id
+
+
+# Between workers that have their cores in common
+
+
+def group(*rooms):
+    for room in rooms:
+        room.channel.place = msgspec.structs.replace(room.channel.place, mirror_group="g")
+
+
+async def test_workers_with_the_same_cores_need_no_pipe(room, far):
+    """A pair without sockets, whose ends know of each other by their ids; the rest is as with a pipe."""
+    group(room, far)
+    producer = await room.audio(await room.plain())
+    result = await room.router.pipe_to_router(producer_id=producer.id, router=far.router, enable_srtp=True)
+    (local,), (remote,) = pipes_of(room), pipes_of(far)
+    for side, other in ((room, remote), (far, local)):
+        asked = [type(message) for message, _ in side.channel.requests]
+        assert m.RouterCreatePipeTransport not in asked and m.PipeTransportConnect not in asked
+        assert side.channel.last(m.MirrorTransportConnect).transport_id == other.id
+        options = side.channel.last(m.RouterCreateMirrorTransport).options
+        assert options.enable_srtp and not options.enable_rtx and options.listen_info.ip == "127.0.0.1"
+    ssrcs = [encoding["ssrc"] for encoding in result.pipe_consumer.rtp_parameters["encodings"]]
+    assert [each.ssrc for each in far.channel.last(m.TransportProduce).rtp_parameters.encodings] == ssrcs
+    back = await far.audio(await far.plain())
+    await far.router.pipe_to_router(producer_id=back.id, router=room.router)
+    assert len(pipes_of(room)) == len(pipes_of(far)) == 1
+    remote.close()
+    assert local.closed and producer.closed is False and not room.router._pipes and not far.router._pipes
+
+
+@pytest.mark.parametrize("difference", ["groups", "numbers", "codecs"])
+async def test_who_cannot_mirror_pipes(room, far, difference):
+    group(*([room, far] if difference != "groups" else [room]))
+    producer = await room.audio(await room.plain())
+    if difference == "numbers":
+        far.router.update_media_codecs([CODECS[0] | {"preferredPayloadType": 127}])
+    elif difference == "codecs":
+        far.router.update_media_codecs([CODECS[1]])
+        with pytest.raises(UnsupportedError):
+            await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    if difference != "codecs":
+        await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    asked = [type(message) for message, _ in room.channel.requests]
+    assert m.RouterCreatePipeTransport in asked and m.RouterCreateMirrorTransport not in asked
+
+
+async def test_some_are_mirrored_and_some_piped(room, far):
+    """Each kind has a pair of its own, made once."""
+    group(room, far)
+    transport = await room.plain()
+    audio, video = await room.audio(transport), await room.video(transport)
+    (same,) = {codec["payloadType"] for codec in video.consumable_rtp_parameters["codecs"][:1]}
+    far.router.update_media_codecs(
+        [CODECS[0] | {"preferredPayloadType": 127}, CODECS[1] | {"preferredPayloadType": same}]
+    )
+    for producer in (audio, video):
+        await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    kinds = [type(each) for each, _ in room.channel.requests if isinstance(each, pipe.CreatePipe)]
+    assert kinds == [m.RouterCreatePipeTransport, m.RouterCreateMirrorTransport]
+    assert len(room.router._pipes) == len(far.router._pipes) == 2
+
+
+async def test_a_mirror_that_cannot_be_joined(room, far):
+    group(room, far)
+    far.channel.answers[m.MirrorTransportConnect] = SfuError("no")
+    producer = await room.audio(await room.plain())
+    with pytest.raises(SfuError, match="no"):
+        await room.router.pipe_to_router(producer_id=producer.id, router=far.router)
+    assert pipes_of(room) == pipes_of(far) == [] and not room.router._pipes
