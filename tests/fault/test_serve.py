@@ -18,6 +18,7 @@ import pytest
 from horizontal import RemoteMediasoupClient
 from horizontal.errors import AuthenticationError
 from sfu_core.errors import SfuError
+from tests.network.tcp_relay import TcpRelay
 
 from .call import Call
 from .processes import is_alive, until
@@ -27,6 +28,7 @@ STACKS = {
     "plain": ((), 0),
     "vertical": (("--vertical", "--cores", "2"), 0),
     "proxy": (("--proxy",), 1),
+    "vertical proxy": (("--vertical", "--proxy"), 1),
     "cluster": (("--cluster",), 2),
     "vertical cluster": (("--vertical", "--cluster"), 2),
 }
@@ -135,6 +137,42 @@ async def test_a_proxy_waits_for_its_server() -> None:
 
 async def _is(server: Served, status: int) -> bool:
     return (await server.get("/health"))[0] == status
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["workers go", "workers stay"])
+async def test_a_client_that_does_not_come_back(keep: bool) -> None:
+    flags = ("--grace", "0.2", *(["--keep-workers"] if keep else []), "--drain", "0.1")
+    async with (
+        served(*flags) as server,
+        TcpRelay(int(server.url.rpartition(":")[2])) as relay,
+        RemoteMediasoupClient(f"ws://127.0.0.1:{relay.port}") as client,
+    ):
+        await client.mediasoup.create_worker()  # type: ignore[union-attr]
+        assert (await server.figures())["sfu_workers"] == 1
+        relay.cut()
+        await eventually(lambda: _figure(server, "sfu_sessions", 0))
+        await eventually(lambda: _figure(server, "sfu_workers", int(keep)))
+
+
+async def _figure(server: Served, name: str, value: float) -> bool:
+    return (await server.figures())[name] == value
+
+
+async def test_the_address_that_peers_are_told() -> None:
+    """Also through a proxy, which announces nothing of its own."""
+    everywhere = [{"protocol": "udp", "ip": "0.0.0.0"}]
+    async with (
+        served("--announced-address", "203.0.113.7") as server,
+        served("--proxy", server.url) as proxy,
+    ):
+        await eventually(proxy.healthy)
+        for url in (server.url, proxy.url):
+            async with RemoteMediasoupClient(url) as client:
+                worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
+                router = await worker.create_router()
+                transport = await router.create_webrtc_transport(listen_infos=everywhere)  # type: ignore[arg-type]
+                assert {each["address"] for each in transport.ice_candidates} == {"203.0.113.7"}, url
+                worker.close()
 
 
 async def test_tokens_are_asked_for_and_never_shown(tmp_path: Path) -> None:
