@@ -23,7 +23,8 @@ def shown(name: str) -> str:
     if name == FIRST:
         return "\n".join(["```python", *body(name), "```", ""])
     lines = list(unified_diff(body(FIRST), body(name), lineterm="", n=1))[2:]
-    return "\n".join(["```diff", *(line for line in lines if line.strip() and not line.startswith("@@")), "```", ""])
+    text = "\n".join("" if line.startswith("@@") else line.rstrip() for line in lines)
+    return "\n".join(["```diff", re.sub(r"\n{3,}", "\n\n", text).strip("\n"), "```", ""])
 
 
 def updated(text: str) -> str:
