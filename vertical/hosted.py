@@ -247,7 +247,7 @@ class HostedCluster:
         self._on_core_died = on_core_died
         self._on_error = on_error
         self._on_crowded = on_crowded
-        self._spawner = ProcessSpawner(target=TARGET, close_timeout=CLOSING_TIMEOUT)
+        self._spawner = ProcessSpawner(target=TARGET, close_timeout=CLOSING_TIMEOUT, name="sfu-host")
         self._cpus = cpus
         self._most = most
         self._leases = Leases()

@@ -5,7 +5,9 @@ Runs in the child's main thread. Knows the target only by name, so that the pare
 
 import os
 import signal
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 WRONG_SETTINGS = 42
@@ -21,10 +23,15 @@ _IGNORED = (
 )
 
 
-def enter(target: str, sock_fd: int, settings: Any) -> None:
-    """Calls `target` ("module:function") with the channel's descriptor and the settings."""
+def enter(name: str, target: str, sock_fd: int, settings: Any) -> None:
+    """Calls `target` ("module:function") with the channel's descriptor and the settings.
+
+    `name` is what process lists show.
+    """
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the parent held it back until here
     os.set_inheritable(sock_fd, False)
     module, _, function = target.partition(":")

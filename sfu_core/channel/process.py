@@ -102,8 +102,10 @@ class _Popen(popen_spawn_posix.Popen):  # type: ignore[misc]
 class _CoreProcess(context.SpawnProcess):  # type: ignore[misc]
     """A daemon: when the application ends without closing it, it is told to end (SIGTERM)."""
 
-    def __init__(self, target: str, channel_fd: int, settings: msgspec.Struct, passed: Sequence[int]) -> None:
-        super().__init__(target=enter, args=(target, channel_fd, settings), name="sfu-core", daemon=True)
+    def __init__(
+        self, name: str, target: str, channel_fd: int, settings: msgspec.Struct, passed: Sequence[int]
+    ) -> None:
+        super().__init__(target=enter, args=(name, target, channel_fd, settings), name=name, daemon=True)
         self.channel_fd = channel_fd
         self.passed = passed
 
@@ -219,22 +221,25 @@ class ProcessSpawner:
         target: str = WORKER,
         start_timeout: float = START_TIMEOUT,
         close_timeout: float | None = None,
+        name: str = "sfu-core",
     ) -> None:
         """`target`: "module:function" that the child calls with the channel's descriptor and the settings.
 
         After `close_timeout` seconds (usually `CLOSE_TIMEOUT`) a process that was told to end is killed.
+        `name` is what process lists show.
         """
         self._place = local_place(announced_addresses)
         self._target = target
         self._start_timeout = start_timeout
         self._close_timeout = close_timeout
+        self._name = name
 
     async def spawn(self, settings: msgspec.Struct, passed: Sequence[int] = ()) -> ProcessChannel:
         """`settings` are what the target takes; the child inherits the descriptors `passed`, under their numbers."""
         ours, theirs = socket.socketpair()
         try:
             with theirs, _sigint_held():
-                process = _CoreProcess(self._target, theirs.fileno(), settings, passed)
+                process = _CoreProcess(self._name, self._target, theirs.fileno(), settings, passed)
                 process.start()
         except BaseException:
             ours.close()

@@ -56,6 +56,7 @@ async def test_the_host_process_ends(number: signal.Signals) -> None:
         transport = await router.create_direct_transport()
         host, cores = vertical.host_pid, {core.pid for core in await vertical.cores()}
         assert host == deaths[0].worker.pid and cores == children(host)
+        assert Path(f"/proc/{host}/comm").read_text() == "sfu-host\n"
         os.kill(host, number)
         for death in deaths:
             await asyncio.wait_for(death.worker.wait_subprocess_closed(), LIMIT)
@@ -129,7 +130,12 @@ from vertical import MediasoupVertical
 async def main():
     vertical = MediasoupVertical(max_workers=2, placement=lambda candidates: choose(candidates))
     creating = [asyncio.ensure_future(vertical.mediasoup.create_worker()) for _ in range(2)]
-    if "early" in sys.argv:
+    if "with its interpreter" in sys.argv:
+        while not (begun := open(f"/proc/self/task/{os.getpid()}/children").read()):
+            await asyncio.sleep(0)
+        print(begun, flush=True)
+        os.kill(os.getpid(), 9)
+    if "with its cores" in sys.argv:
         while vertical.host_pid is None:
             await asyncio.sleep(0.001)
         print(vertical.host_pid, flush=True)
@@ -189,8 +195,9 @@ async def test_the_application_ends(what: str) -> None:
             assert said.endswith(last[what]) if what in last else said == ""
 
 
-async def test_the_application_is_killed_while_it_starts() -> None:
-    with application("early") as process:
+@pytest.mark.parametrize("busy", ["with its interpreter", "with its cores"])
+async def test_the_application_is_killed_while_the_host_process_starts(busy: str) -> None:
+    with application(busy) as process:
         assert process.stdout is not None
         host = int(process.stdout.readline())
         begun, cores = time.monotonic(), set[int]()

@@ -69,6 +69,7 @@ def test_a_core_answers_and_closes() -> None:
         dump = await channel.request(m.WorkerDump())
         assert dump.pid == channel.pid != os.getpid()
         assert dump.web_rtc_server_ids == ["warn", "rtp"]
+        assert Path(f"/proc/{channel.pid}/comm").read_text() == "sfu-core\n"
         channel.close()
         with pytest.raises(WorkerClosedError):
             await channel.request(m.WorkerDump())
