@@ -52,6 +52,15 @@ async def vertical_over_horizontal() -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
+async def cluster() -> AsyncIterator[Any]:
+    """A client of a server that stands in front of those of two hosts."""
+    from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
+
+    async with hosts() as base, RemoteMediasoupServer(base) as server, RemoteMediasoupClient(server.url) as client:
+        yield client.mediasoup
+
+
+@asynccontextmanager
 async def hosts() -> AsyncIterator[Any]:
     """A horizontal over clients of the servers of two hosts: this machine under two names."""
     from horizontal import MediasoupHorizontal, RemoteMediasoupClient, RemoteMediasoupServer
@@ -90,6 +99,7 @@ STACKS: dict[str, Stack] = {
     "remote": remote,
     "horizontal": horizontal,
     "vertical over horizontal": vertical_over_horizontal,
+    "cluster": cluster,
 }
 """A test that passes on one of them must pass on all."""
 
