@@ -4,16 +4,21 @@ Control thread only. Knows nothing of transports or of what is sent.
 """
 
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import ListenInfo, TransportProtocol, TransportTuple
+from sfu_core.errors import SfuError
 from sfu_core.worker.binding import WANTED_BUFFER, bind, parse_ip, set_options
 from sfu_core.worker.logs import Logs
 
 if TYPE_CHECKING:
     from sfu_core._engine import Engine
+
+LEAVING = 0.3  # seconds in which the media thread closes what it was told to close, on a busy machine
+_NAP = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Sockets:
         self._logs = logs
         self._default_range = (min_port, max_port)
         self._taken: dict[tuple[TransportProtocol, str, int], int] = {}  # by which socket
+        self._leaving: dict[tuple[TransportProtocol, int], float] = {}  # until when the media thread may have them
         self._groups = 0
 
     def new_group(self) -> int:
@@ -74,7 +80,7 @@ class Sockets:
     def open(self, info: ListenInfo, group: int) -> Listener:
         """Bind as `info` says. TypeError for a wrong address or range, SfuError if it cannot be bound."""
         protocol = info.protocol
-        ip, bound = bind(info, self._default_range, taken=lambda ip, port: (protocol, ip, port) in self._taken)
+        ip, bound = self._bind(info)
         with bound:
             set_options(bound, info)
             listener = self.take(bound, info, group, ip=ip)
@@ -100,6 +106,25 @@ class Sockets:
             key = (listener.protocol, listener.ip, listener.port)
             if self._taken.get(key) == listener.handle:
                 del self._taken[key]
+            self._let_go(listener)
+
+    def _bind(self, info: ListenInfo) -> tuple[str, socket.socket]:
+        """Who lets go of a port can have it again at once, although it is the media thread that closes sockets."""
+        until = self._leaving.get((info.protocol, info.port), 0.0)
+        while True:
+            try:
+                return bind(info, self._default_range, taken=lambda *at: (info.protocol, *at) in self._taken)
+            except SfuError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_NAP)
+
+    def _let_go(self, listener: Listener) -> None:
+        now = time.monotonic()
+        while self._leaving and self._leaving[oldest := next(iter(self._leaving))] < now:
+            del self._leaving[oldest]
+        self._leaving.pop((listener.protocol, listener.port), None)
+        self._leaving[listener.protocol, listener.port] = now + LEAVING
 
     def _complain_of_small_buffers(self, info: ListenInfo, recv: int, send: int) -> None:
         if info.protocol is TransportProtocol.UDP and min(recv, send) < WANTED_BUFFER:

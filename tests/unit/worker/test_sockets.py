@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -187,3 +188,34 @@ def test_engine_that_refuses_leaves_nothing_open(
 
 def test_groups_differ(sockets: Sockets) -> None:
     assert sockets.new_group() != sockets.new_group()
+
+
+@pytest.mark.parametrize("protocol", [UDP, TCP])
+def test_a_port_can_be_had_again_at_once(
+    sockets: Sockets, engine: FakeEngine, protocol: TransportProtocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the media thread closes a socket some time after it was told to."""
+    listener = sockets.open(info(protocol=protocol, port=free_port()), group=0)
+    close, late = engine.close_socket, []
+
+    def close_later(handle: int) -> None:
+        late.append(threading.Timer(0.05, close, (handle,)))
+        late[-1].start()
+
+    monkeypatch.setattr(engine, "close_socket", close_later)
+    sockets.close([listener])
+    again = sockets.open(info(protocol=protocol, port=listener.port), group=0)
+    assert again.port == listener.port
+    late[0].join()
+    monkeypatch.undo()
+    with pytest.raises(SfuError, match="in use"):  # nobody has let go of it
+        sockets.open(info(protocol=protocol, port=listener.port), group=0)
+
+
+def test_it_is_not_waited_for_long(sockets: Sockets, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfu_core.worker.sockets.LEAVING", 0.03)
+    listener = sockets.open(info(port=free_port()), group=0)
+    monkeypatch.setattr(engine, "close_socket", lambda handle: None)
+    sockets.close([listener])
+    with pytest.raises(SfuError, match="in use"):
+        sockets.open(info(port=listener.port), group=0)
