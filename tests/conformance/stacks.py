@@ -93,10 +93,27 @@ async def remote() -> AsyncIterator[Any]:
         yield client.mediasoup
 
 
+@asynccontextmanager
+async def remote_vertical() -> AsyncIterator[Any]:
+    """A client of a server that offers two cores as one."""
+    from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
+    from vertical import MediasoupVertical, spread
+
+    async with (
+        MediasoupVertical(max_workers=2, placement=spread) as manager,
+        RemoteMediasoupServer(manager) as server,
+        RemoteMediasoupClient(server.url) as client,
+    ):
+        _verticals.append(manager)
+        yield client.mediasoup
+        _verticals.remove(manager)
+
+
 STACKS: dict[str, Stack] = {
     "core": core,
     "vertical": vertical,
     "remote": remote,
+    "remote vertical": remote_vertical,
     "horizontal": horizontal,
     "vertical over horizontal": vertical_over_horizontal,
     "cluster": cluster,
