@@ -6,7 +6,9 @@ Used by a core for its own sockets, and by whoever binds a port that several cor
 import errno
 import random
 import socket
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from sfu_core.channel.messages import ListenInfo, TransportProtocol
 from sfu_core.errors import SfuError
@@ -19,6 +21,9 @@ IPV6_MTU_DISCOVER = 23
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 PMTUDISC_PROBE = 3  # set DF, ignore path MTU messages: anyone could forge them
+
+_PATIENCE = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+"""Seconds between tries for a given port: who closed a socket is told so before the media thread has done it."""
 
 _BUSY = (errno.EADDRINUSE, errno.EACCES)  # another port of the range may do
 
@@ -42,7 +47,8 @@ def bind(
         if low != high and taken(ip, port):
             continue  # with udpReusePort the kernel would let us have it twice
         try:
-            return ip, _bind_one(info, family, (address[0], port, *address[2:]), shared=shared)
+            bind_to = partial(_bind_one, info, family, (address[0], port, *address[2:]), shared=shared)
+            return ip, _patiently(bind_to) if low == high else bind_to()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if error.errno not in _BUSY:
@@ -54,6 +60,18 @@ def bind(
 def bind_beside(info: ListenInfo, first: socket.socket) -> socket.socket:
     """One more socket of the port that `first` is bound to with `shared`."""
     return _bind_one(info, first.family, first.getsockname(), joins=True)
+
+
+def _patiently(bind_to: Callable[[], socket.socket]) -> socket.socket:
+    """Tries again for a moment while the address is in use."""
+    for delay in _PATIENCE:
+        try:
+            return bind_to()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        time.sleep(delay)
+    return bind_to()
 
 
 def set_options(sock: socket.socket, info: ListenInfo) -> None:

@@ -57,6 +57,19 @@ def free_port(kind: int = socket.SOCK_DGRAM) -> int:
         return port
 
 
+def test_a_port_that_is_just_being_let_go_of(sockets: Sockets, engine: FakeEngine) -> None:
+    """The media thread closes a moment after whoever asked for it has its answer."""
+    port = free_port()
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder.bind(("127.0.0.1", port))
+    with pytest.raises(SfuError, match="address already in use"):
+        sockets.open(info(port=port), group=1)
+    letting_go = threading.Timer(0.005, holder.close)
+    letting_go.start()
+    assert sockets.open(info(port=port), group=1).port == port
+    letting_go.join()
+
+
 def test_udp_socket_is_bound_nonblocking_and_handed_over(sockets: Sockets, engine: FakeEngine) -> None:
     listener = sockets.open(info(announced_address="sfu.example"), group=7)
     entry = engine.live["socket"][listener.handle]
