@@ -8,11 +8,19 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
 
 _ANY: Final = frozenset(("0.0.0.0", "::"))
+_LISTENING: Final = frozenset(
+    (
+        m.WorkerCreateWebRtcServer,
+        m.RouterCreateWebRtcTransport,
+        m.RouterCreatePlainTransport,
+        m.RouterCreatePipeTransport,
+    )
+)
 
 
 def announce(message: m.Request[Any], address: str) -> None:
     """Where `message` listens on all addresses and announces none, it announces `address`."""
-    if address:
+    if address and type(message) in _LISTENING:
         for info in _listen_infos(message):
             if info.ip in _ANY and not info.announced_address:
                 info.announced_address = address
