@@ -12,6 +12,7 @@ from horizontal.announce import announce
 from horizontal.conversation import Conversation, Lane
 from horizontal.objects import Objects
 from sfu_core.channel import messages as m
+from sfu_core.channel.codec import NotificationFrame
 from sfu_core.channel.journal import created_by, undoing
 from sfu_core.channel.place import Place
 from sfu_core.channel.server import FrameServer
@@ -127,7 +128,14 @@ class Hosted:
         self._lingering.clear()
 
 
-class Relay(FrameServer):
+class Answering(FrameServer):
+    """For peers that nobody vouches for: what is no notification breaks the rules, and fills no log."""
+
+    def _on_notification_frame(self, frame: NotificationFrame) -> None:
+        self._on_notification(self._codec.read_notification(frame), frame.handler_id)
+
+
+class Relay(Answering):
     """A client's way to a worker, under a number of its own."""
 
     def __init__(self, hosted: Hosted, conversation: Conversation, number: int, announced: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from horizontal.announce import announced
 from horizontal.conversation import Conversation, Lane
-from horizontal.hosted import Hosted, Relay
+from horizontal.hosted import Answering, Hosted, Relay
 from horizontal.protocol import (
     SERVER,
     SERVER_CODEC,
@@ -30,7 +30,6 @@ from horizontal.wire import Wire
 from sfu_core import errors
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.channel.messages import Notification, Request
-from sfu_core.channel.server import FrameServer
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import NotFoundError, SfuError
 
@@ -120,7 +119,7 @@ class Session:
         self._space = space
         self._addresses = addresses
         self._on_ended = ended
-        self._control = FrameServer(Lane(self.conversation, SERVER), self._asked, _ignore, SERVER_CODEC)
+        self._control = Answering(Lane(self.conversation, SERVER), self._asked, _ignore, SERVER_CODEC)
         self._methods = offer.methods(self._tell)
         self._relays: dict[int, Relay] = {}
         self._early: dict[int, list[Entry]] = {}

@@ -61,9 +61,10 @@ async def refused(socket: Any, code: int, reason: str) -> None:
         (pack([1, 9, []]), 1002, "has not been sent"),  # type: ignore[arg-type]
         (pack([1, 0, [[SERVER, "nonsense"]]]), 1002, "malformed frame"),  # type: ignore[arg-type]
         (pack([1, 0, [[SERVER, [2, 1, True, None, None, None]]]]), 1002, "sends only requests"),  # type: ignore
+        (pack([1, 0, [[SERVER, [3, 99, "", {}]]]]), 1002, "unknown event 99"),  # type: ignore[arg-type]
         (bytes(MAX_MESSAGE + 1), 1009, ""),
     ],
-    ids=["empty", "garbage", "text", "number", "received", "frame", "reply", "oversized"],
+    ids=["empty", "garbage", "text", "number", "received", "frame", "reply", "notification", "oversized"],
 )
 async def test_a_client_that_breaks_the_rules(message: Any, code: int, reason: str) -> None:
     async with site() as it, unharmed(it):

@@ -1,0 +1,111 @@
+"""The remote protocol: whatever comes, either side goes on or says ProtocolError; what it takes it reads as written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from horizontal.channel import RemoteSession
+from horizontal.protocol import (
+    SERVER,
+    SERVER_CODEC,
+    Call,
+    CreateWorker,
+    Envelope,
+    GetStats,
+    Hello,
+    Resume,
+    Told,
+    Welcome,
+    WorkerAdded,
+    WorkerEnded,
+    entry,
+    pack,
+    read_envelope,
+    read_hello,
+    read_welcome,
+)
+from horizontal.session import Session, Space, Terms
+from sfu_core.channel import messages as m
+from sfu_core.channel.codec import ProtocolError
+from sfu_core.channel.msgpack import MessagePackCodec
+from sfu_core.channel.place import Place
+from sfu_core.channel.settings import WorkerSettings
+from sfu_core.errors import SfuError
+
+CODEC = MessagePackCodec()
+WELCOME = Welcome("s", "i", False, 0, 30.0, 1.5, "0.1.0", {"a": 1})
+PLACE = Place(host_id="h", announced_addresses=("192.0.2.1",), extensions=frozenset((200, 201)))
+LOOP = asyncio.new_event_loop()
+
+
+def seeds() -> list[bytes]:
+    asked = (CreateWorker(worker=1, settings=WorkerSettings()), GetStats(), Call(method="x", arguments=[1]))
+    told = (WorkerEnded(worker=1, error="Error"), WorkerAdded(worker=2, place=PLACE), Told(method="x"))
+    frames = [entry(SERVER, SERVER_CODEC.request(number, each, "")) for number, each in enumerate(asked)]
+    frames += [entry(SERVER, SERVER_CODEC.notification(each, "")) for each in told]
+    frames += [entry(1, CODEC.request(4, m.WorkerDump(), "")), entry(1, CODEC.notification(m.WorkerClose(), ""))]
+    frames += [entry(SERVER, CODEC.reply(1, None)), entry(SERVER, CODEC.failure(2, "TypeError", "no"))]
+    greetings = [pack(Hello("c", 1.5, "n", Resume("s", 3))), pack(Hello()), pack(WELCOME)]
+    return greetings + [pack(Envelope(1, 0, [each])) for each in frames] + [pack(Envelope(0, 0, frames))]
+
+
+SEEDS = seeds()
+
+
+class Offer:
+    """A server that has nothing to offer."""
+
+    async def create_worker(self, settings: WorkerSettings) -> Any:
+        raise SfuError("none")
+
+    async def get_stats(self) -> Any:
+        return {}
+
+    def methods(self, tell: Any) -> Mapping[str, Any]:
+        return {"x": lambda number: number}
+
+
+def fuzz_one(data: bytes) -> None:
+    for read in (read_hello, read_welcome, read_envelope):
+        try:
+            content: Any = read(data)
+        except ProtocolError:
+            continue
+        again = read(pack(content))
+        assert repr(plain(again)) == repr(plain(content))
+    LOOP.run_until_complete(both_sides(data))
+
+
+def plain(content: Any) -> Any:
+    return (
+        msgspec.to_builtins(content, builtin_types=(msgspec.Raw,))
+        if not isinstance(content, Envelope)
+        else [
+            content.number,
+            content.received,
+            [(each.worker, bytes(each.frame)) for each in content.entries],
+        ]
+    )
+
+
+async def both_sides(data: bytes) -> None:
+    """As the first message to a server, and to a client that waits for answers."""
+    server = Session(Offer(), Terms(1, 1 << 20, True), Space(True), "", (), lambda: None)
+    client = RemoteSession(WELCOME, lambda channel: None, lambda method, arguments: None, 1.0)
+    asking = [asyncio.ensure_future(client.ask(GetStats(), 1.0)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for side in (server, client):
+        with contextlib.suppress(ProtocolError):
+            side.conversation.receive(data)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    server.end()
+    client.lose(SfuError("over"))
+    for answer in await asyncio.gather(*asking, return_exceptions=True):
+        assert not isinstance(answer, BaseException) or isinstance(answer, SfuError | TypeError), answer
+    await server._control.stop()
