@@ -69,7 +69,9 @@ cdef uint32_t table_of(uint32_t kind) noexcept nogil:
         return TABLE_PRODUCERS
     if kind == COMMAND_ADD_SOCKET or kind == COMMAND_CLOSE_SOCKET:
         return TABLE_SOCKETS
-    if kind in (COMMAND_STOP, COMMAND_ADD_LINK, COMMAND_CLOSE_LINK):
+    if kind in (
+        COMMAND_STOP, COMMAND_ADD_LINK, COMMAND_CLOSE_LINK, COMMAND_ADD_SHARE, COMMAND_CLOSE_SHARE, COMMAND_NEIGHBOUR,
+    ):
         return 0
     return TABLE_TRANSPORTS
 

@@ -236,7 +236,10 @@ cdef dict extensions_of(const uint8_t *kinds):
 def socket_fields(bytes record):
     cdef const Socket *s = <const Socket *><const char *>record
     check(s.protocol in (1, 2), "its protocol")
-    return {"protocol": s.protocol, "group": s.group, "local": address(&s.local), "fd": s.fd}, []
+    return {
+        "protocol": s.protocol, "group": s.group, "local": address(&s.local), "fd": s.fd,
+        "share": s.share - 1 if s.share else None, "listener": s.listener,
+    }, []
 
 
 def transport_fields(bytes record):
