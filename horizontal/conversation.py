@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from horizontal.protocol import BATCH, Entry, Envelope, entry, pack, read_envelope
+from horizontal.protocol import BATCH, MAX_ENTRIES, Entry, Envelope, entry, pack, read_envelope
 from sfu_core.channel.codec import ProtocolError
 
 HIGH_WATER: Final = 1 << 20
@@ -144,7 +144,7 @@ class Conversation:
         batch: list[Entry] = []
         size, numbered = 0, False
         for worker, frame, media in queue:
-            if batch and (size + len(frame) > BATCH or media is numbered):
+            if batch and (size + len(frame) > BATCH or len(batch) == MAX_ENTRIES or media is numbered):
                 self._dispatch(batch, numbered)
                 batch, size = [], 0
             batch.append(entry(worker, frame))

@@ -28,6 +28,9 @@ MAX_MESSAGE: Final = MAX_FRAME + 1024
 BATCH: Final = 256 * 1024
 """Bytes of frames after which a sender begins another message."""
 
+MAX_ENTRIES: Final = 4096
+"""Frames in one message: a receiver takes in all of them before it can slow the sender down."""
+
 BEATS: Final = 5
 """Each side says something at least this often in the time of silence after which it would be given up."""
 
@@ -117,6 +120,8 @@ def read_envelope(data: bytes | str) -> Envelope:
     envelope: Envelope = _read(_envelopes, data, "message")
     if envelope.number < 0 or envelope.received < 0:
         raise ProtocolError("malformed message: a negative number")
+    if len(envelope.entries) > MAX_ENTRIES:
+        raise ProtocolError(f"{len(envelope.entries)} frames in one message")
     return envelope
 
 

@@ -63,6 +63,7 @@ class RemoteMediasoupServer(Emitter):
         silence: float = 1.5,
         close_own_workers: bool = True,
         max_sessions: int = 1000,
+        max_workers: int = 1024,
         max_backlog: int = 32 * 2**20,
         extra_connection_payload: Callable[[], Mapping[str, Any]] = dict,
         extra_methods_factory: Callable[[Tell], Mapping[str, Method]] = lambda tell: {},
@@ -89,6 +90,7 @@ class RemoteMediasoupServer(Emitter):
         self._terms = Terms(grace=grace, backlog=max_backlog, close_own_workers=close_own_workers)
         self._silence = silence
         self._max_sessions = max_sessions
+        self._max_workers = max_workers
         self._extra_payload = extra_connection_payload
         self._extra_methods = extra_methods_factory
         self._instance = secrets.token_hex(8)
@@ -173,6 +175,8 @@ class RemoteMediasoupServer(Emitter):
         mediasoup = self._mediasoup()
         if mediasoup is None:
             raise SfuError("the server has no workers to offer now")
+        if len(self._running) + len(self._starting) >= self._max_workers:
+            raise SfuError("the server has as many workers as it may have")
         starting = asyncio.ensure_future(mediasoup.create_worker(**msgspec.structs.asdict(settings)))
         self._starting.add(starting)
         try:

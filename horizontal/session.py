@@ -168,7 +168,7 @@ class Session:
 
     async def refuse(self, code: Close, reason: str) -> None:
         """Ends it, and says why to the client, if it can hear."""
-        wire = self.wire
+        wire, self.wire = self.wire, None
         self.end()
         if wire is not None:
             await wire.close(code, reason)
@@ -208,7 +208,7 @@ class Session:
         wire, self.wire = self.wire, None
         self.end()
         if wire is not None:
-            wire.abort(SfuError("the client takes nothing any more"))
+            self._farewell = asyncio.ensure_future(wire.close(Close.SESSION_ENDED, "you take nothing any more"))
 
     # Requests to the server itself
 

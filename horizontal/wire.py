@@ -4,7 +4,6 @@ Belongs to the event loop of the client or server. The same for both sides once 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,8 +19,8 @@ from horizontal.protocol import BEATS, ENDS_SESSION, Close
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError
 
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for the closing handshake."""
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds for the closing handshake, once its first half could be sent."""
 
 QUIET: Final = logging.getLogger("sfu.websocket")
 """For the library, which would log headers (they hold tokens) and a line for everybody who knocks."""
@@ -113,11 +112,17 @@ class Wire:
         return code in self._codes
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Says goodbye; gives up after a moment if the other side does not answer."""
+        """Says goodbye; gives up after a moment if the other side does not answer, or does not even read."""
         self._codes.add(code)
-        if self._websocket.state is not State.CLOSED:
-            with contextlib.suppress(AttributeError):  # asyncio: aborting what has just closed by itself
+        if self._websocket.state is State.CLOSED:
+            return
+        try:
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
                 await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+        except TimeoutError:
+            self.abort()
+        except AttributeError:  # asyncio: the library aborts what has just closed by itself
+            pass
 
     def abort(self, error: Exception | None = None) -> None:
         """Closes without another word."""

@@ -67,7 +67,7 @@ async def refused(socket: Any, code: int, reason: str) -> None:
     ids=["empty", "garbage", "text", "number", "received", "frame", "reply", "notification", "oversized"],
 )
 async def test_a_client_that_breaks_the_rules(message: Any, code: int, reason: str) -> None:
-    async with site() as it, unharmed(it):
+    async with site(silence=30) as it, unharmed(it):
         async with raw(it.server.url) as peer:
             await peer.greet()
             await peer.ask(1, CREATE, {"worker": 1, "settings": SETTINGS})
@@ -89,14 +89,14 @@ async def test_a_client_that_breaks_the_rules(message: Any, code: int, reason: s
     ids=["garbage", "text", "envelope"],
 )
 async def test_a_wrong_hello(hello: Any, reason: str) -> None:
-    async with site() as it, raw(it.server.url) as peer:
+    async with site(silence=30) as it, raw(it.server.url) as peer:
         await peer.socket.send(hello)
         await refused(peer.socket, 1002, reason)
         assert it.server.sessions == 0
 
 
 async def test_a_client_of_another_version() -> None:
-    async with site() as it:
+    async with site(silence=30) as it:
         for subprotocol in ("sfu.9", "chat"):
             with pytest.raises(InvalidStatus) as refusal:
                 async with raw(it.server.url, subprotocol):
@@ -107,7 +107,7 @@ async def test_a_client_of_another_version() -> None:
 
 async def test_ids_that_are_in_use() -> None:
     """A worker's number twice is refused; a request's number twice is a broken rule."""
-    async with site() as it, unharmed(it), raw(it.server.url) as peer:
+    async with site(silence=30) as it, unharmed(it), raw(it.server.url) as peer:
         await peer.greet()
         for request_id, number in ((1, 1), (2, 1), (3, 4), (4, 0)):
             await peer.ask(request_id, CREATE, {"worker": number, "settings": SETTINGS})
@@ -131,7 +131,7 @@ def decoded(entry: Entry) -> Any:
 
 async def test_a_client_that_never_reads() -> None:
     """What waits for it is bounded; then it is cut off, and what it owned ends."""
-    async with site(max_backlog=1 << 20) as it, unharmed(it):
+    async with site(max_backlog=1 << 20, silence=30) as it, unharmed(it):
         before = resident(os.getpid())
         async with raw(it.server.url) as peer:
             await peer.greet()
@@ -148,7 +148,8 @@ async def test_a_client_that_never_reads() -> None:
                         frames.append((1, [1, request_id, m.WorkerGetResourceUsage.METHOD, "", {}]))
                     await peer.say(*frames)
                     await asyncio.sleep(0.01)
-            peer.socket.transport.abort()
+            peer.socket.transport.resume_reading()  # too late; it learns why
+            await refused(peer.socket, 4000, "you take nothing")
         assert resident(os.getpid()) - before < 32 << 20
         await until(lambda: not is_alive(theirs.pid))
 
@@ -157,7 +158,7 @@ async def test_a_client_that_asks_too_much_waits() -> None:
     """Of requests that have no answer yet only so many are taken in."""
     from horizontal.session import MAX_AT_WORK
 
-    async with site() as it, unharmed(it), raw(it.server.url) as peer:
+    async with site(silence=30) as it, unharmed(it), raw(it.server.url) as peer:
         await peer.greet()
         await peer.ask(1, CREATE, {"worker": 1, "settings": SETTINGS})
         await until(lambda: len(it.server.workers) == 2)
@@ -182,7 +183,7 @@ async def test_ten_thousand_half_open_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     knocking: list[socket.socket] = []
     try:
-        async with site() as it, unharmed(it):
+        async with site(silence=30) as it, unharmed(it):
             before, most = resident(os.getpid()), 0
             for index in range(HALF_OPEN):
                 sock = socket.socket()
@@ -349,7 +350,7 @@ async def test_no_websocket_server() -> None:
 
 async def test_a_session_cannot_be_stolen() -> None:
     """Its id alone, with another token, opens nothing."""
-    async with site(tokens=["one", "two"]) as it:
+    async with site(tokens=["one", "two"], silence=30) as it:
         client = await it.client(token="one")
         await client.mediasoup.create_worker()
         session = client._session.id
@@ -361,7 +362,7 @@ async def test_a_session_cannot_be_stolen() -> None:
 
 async def test_a_session_that_is_resumed_twice() -> None:
     """The newer socket has it; the older one is told."""
-    async with site() as it, raw(it.server.url) as first:
+    async with site(silence=5) as it, raw(it.server.url) as first:
         welcome = await first.greet()
         async with raw(it.server.url) as second:
             again = await second.greet(resume={"session": welcome.session, "received": 0})

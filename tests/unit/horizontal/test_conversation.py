@@ -6,7 +6,7 @@ import random
 import pytest
 
 from horizontal.conversation import ACK_AFTER, HIGH_WATER, Conversation, Lane
-from horizontal.protocol import BATCH, Envelope, pack, read_envelope
+from horizontal.protocol import BATCH, MAX_ENTRIES, Envelope, pack, read_envelope
 from sfu_core.channel.codec import PREFIX, ProtocolError
 
 LIMIT = 4 << 20
@@ -92,6 +92,17 @@ async def test_large_turns_are_cut_in_messages():
     assert len(cable.ways[client][1]) == 5
     cable.settle()
     assert [content[-1:] for _, content in server.got] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_many_small_frames_are_cut_in_messages():
+    client, server = pair()
+    cable = Cable(client, server)
+    for index in range(MAX_ENTRIES + 1):
+        client.say(1, index)
+    await turn()
+    assert [len(read_envelope(each).entries) for each in cable.ways[client][1]] == [MAX_ENTRIES, 1]
+    cable.settle()
+    assert len(server.got) == MAX_ENTRIES + 1
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -235,9 +246,10 @@ async def test_a_lane_that_is_closed_is_silent():
         (pack([-1, 0, []]), "negative"),
         (pack([1, -1, []]), "negative"),
         (pack([2, 0, []]), "message 2 after 0"),
+        (pack([1, 0, [[1, None]] * (MAX_ENTRIES + 1)]), "4097 frames in one message"),
         (pack([1, 7, []]), "message 7 has not been sent yet"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:40],
 )
 async def test_broken_rules(message, complaint):
     side = Side()

@@ -17,7 +17,7 @@ from sfu_core.channel.messages import NOTIFICATIONS
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "remote-protocol.md").read_text()
-VARIES = {"session", "instance", "version", "hostId", "announcedAddresses", "extensions", "pid"}
+VARIES = {"session", "silence", "instance", "version", "hostId", "announcedAddresses", "extensions", "pid"}
 
 
 def exchange():
@@ -43,7 +43,7 @@ async def test_the_exchange():
     said = list(exchange())
     assert len(said) == 11 and said[-1] == ("→", None)
     async with (
-        RemoteMediasoupServer(FakeHost()) as server,
+        RemoteMediasoupServer(FakeHost(), silence=30.0) as server,
         connect(server.url, subprotocols=["sfu.1"], compression=None) as socket,
     ):
         frames = []
@@ -69,6 +69,7 @@ async def test_the_exchange():
 def test_numbers():
     assert f"at most {protocol.MAX_MESSAGE:,} bytes".replace(",", " ") in PAGE
     assert f"subprotocol `{protocol.SUBPROTOCOL}`" in PAGE and ATTEMPTS == 10 and MAX_AT_WORK == 1024
+    assert f"at most {protocol.MAX_ENTRIES} frames" in PAGE
     codes = {int(code) for line in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.M) for code in line.split(",")}
     assert codes == set(protocol.Close) | {1013}
     own = (protocol.CreateWorker, protocol.GetStats, protocol.Call)

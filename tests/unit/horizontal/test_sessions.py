@@ -165,6 +165,19 @@ async def test_a_server_that_is_full():
         await other.wait_closed()
 
 
+async def test_a_server_with_enough_workers():
+    async with (
+        RemoteMediasoupServer(FakeHost(), max_workers=2) as server,
+        RemoteMediasoupClient(server.url) as client,
+    ):
+        made = await asyncio.gather(*(client.mediasoup.create_worker() for _ in range(3)), return_exceptions=True)
+        (refusal,) = [each for each in made if isinstance(each, SfuError)]
+        assert "as many workers" in str(refusal)
+        made[0].close()
+        await made[0].wait_subprocess_closed()
+        await client.mediasoup.create_worker()
+
+
 async def test_the_place_of_workers():
     """The host is the server's; the address is the one it was reached by, unless the operator says another."""
     for options, address in (({}, "127.0.0.1"), ({"announced_addresses": ["192.0.2.9"]}, "192.0.2.9")):
