@@ -37,7 +37,7 @@ async def run(
     host: str = "127.0.0.1",
     port: int = 8080,
     rtc_ip: str = "127.0.0.1",
-    rtc_port: int = 0,
+    rtc_port: int = 44444,
     announced_address: str | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
@@ -80,7 +80,7 @@ async def run(
 
 def options() -> dict[str, Any]:
     """Of the command line."""
-    given = parser("One on stage, an audience over all cores.", rtc_port=0)
+    given = parser("One on stage, an audience over all cores.", rtc_port=44444)
     given.add_argument(
         "--source",
         default=best_source(),

@@ -28,7 +28,7 @@ def start(main: Callable[..., Awaitable[None]]) -> None:
 
     Until it fails, or SIGINT or SIGTERM cancels it: what it has opened is closed then.
     """
-    options = read(parser("A small video conference, on any stack.", rtc_port=0), STATIC)
+    options = read(parser("A small video conference, on any stack.", rtc_port=44444), STATIC)
 
     async def until_told() -> None:
         task = asyncio.current_task()

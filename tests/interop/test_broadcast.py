@@ -29,7 +29,7 @@ async def broadcast(manager: Any, **options: Any) -> AsyncIterator[tuple[str, io
     from examples.broadcast.__main__ import run
 
     port, shown = free_tcp_port(), io.StringIO()
-    task = asyncio.create_task(run(manager, port=port, out=shown, **options))
+    task = asyncio.create_task(run(manager, port=port, rtc_port=0, out=shown, **options))
 
     async def accepts() -> bool:
         assert not task.done(), task.result()
@@ -121,7 +121,7 @@ async def test_one_command_shows_it_and_ends_cleanly() -> None:
     """As the README runs it, in a terminal that is none."""
     command = [sys.executable, "-m", "examples.broadcast", "--viewers", "6", "--source", "load"]
     process = await asyncio.create_subprocess_exec(
-        *command, "--port", str(free_tcp_port()), cwd=ROOT, stdout=-1, stderr=-1
+        *command, "--port", str(free_tcp_port()), "--rtc-port", "0", cwd=ROOT, stdout=-1, stderr=-1
     )
     assert process.stdout is not None
     text = ""

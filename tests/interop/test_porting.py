@@ -60,7 +60,7 @@ async def running(name: str, urls: str) -> AsyncIterator[str]:
     """The program; gives the address of its page. It must end by SIGTERM, without a word."""
     port = free_tcp_port()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"examples.porting.{name}", "--port", str(port)),
+        *(sys.executable, "-m", f"examples.porting.{name}", "--port", str(port), "--rtc-port", "0"),
         cwd=ROOT,
         env={**os.environ, "MEDIA_SERVERS": urls},
         stderr=-1,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .call import OPUS, UDP, VIDEO_CODECS, standstill, until
+from .call import OPUS, TCP, UDP, VIDEO_CODECS, standstill, until
 
 BLANK = 5.0  # a picture whose pixels deviate less than this shows nothing
 CODECS = [OPUS, VIDEO_CODECS["VP8"]]
@@ -25,14 +25,20 @@ def worker(runner: asyncio.Runner, vertical: Any) -> Iterator[Any]:
     made.close()
 
 
-@pytest.fixture(params=["own ports", "server"])
+@pytest.fixture
 def listening(request: pytest.FixtureRequest, runner: asyncio.Runner, worker: Any) -> dict[str, Any]:
-    """Where the transports of a participant listen."""
+    """Where the transports of a participant listen: on ports of their own, or all on one that the cores share."""
     if request.param == "own ports":
         return {"listen_infos": [UDP]}
-    return {"webrtc_server": runner.run(worker.create_webrtc_server(listen_infos=[UDP]))}
+    server = runner.run(worker.create_webrtc_server(listen_infos=[UDP, TCP]))
+    return {"webrtc_server": server, **({"enable_udp": False, "enable_tcp": True} if request.param == "TCP" else {})}
 
 
+def listening_on(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("listening", names, indirect=True)
+
+
+@listening_on("own ports", "UDP", "TCP")
 async def test_a_call_between_two_cores(
     browser: Any, vertical: Any, router: Any, listening: dict[str, Any]
 ) -> None:
@@ -53,6 +59,13 @@ async def test_a_call_between_two_cores(
             assert (seen["width"], seen["height"]) == (320, 240)
             assert seen["deviation"] > BLANK
         await until(sound.sounds, lambda samples: samples > 24000)
+        if "webrtc_server" in listening:
+            transports = (alice.send, alice.recv, bob.send, bob.recv)
+            offered = {(each["protocol"], each["port"]) for its in transports for each in its.ice_candidates}
+            assert len(offered) == len({protocol for protocol, _ in offered}), "one port for each protocol"
+            used = [(its.ice_selected_tuple["protocol"], its.ice_selected_tuple["localPort"]) for its in transports]
+            (one,) = set(used)
+            assert one in offered and one[0] == ("tcp" if listening.get("enable_tcp") else "udp")
 
         await _pauses(camera, picture)
         await _ends(camera, picture, microphone, sound)
@@ -89,6 +102,7 @@ async def _ends(camera: Any, picture: Any, microphone: Any, sound: Any) -> None:
     assert picture.consumer.closed and sound.consumer.closed
 
 
+@listening_on("UDP")
 async def test_whoever_comes_late_sees_a_picture_within_a_second(
     browser: Any, vertical: Any, router: Any, listening: dict[str, Any]
 ) -> None:
