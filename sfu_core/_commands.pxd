@@ -37,6 +37,8 @@ cdef enum CommandCode:
     COMMAND_ADD_SHARE = 27
     COMMAND_CLOSE_SHARE = 28
     COMMAND_NEIGHBOUR = 29       # index: a core, value: index + 1 of the link to it, or 0
+    COMMAND_CONNECTION = 30      # index: a socket, value: a descriptor; tail: what it has said
+    COMMAND_CONNECTION_LEFT = 31
 
 
 cdef struct Command:
@@ -62,4 +64,8 @@ cdef struct Keying:
 
 
 cdef void run_commands(Core *core) noexcept nogil
+# A TCP connection that a socket has accepted; its index, or NONE: there is no room, and it has been closed.
+cdef uint32_t open_connection(Core *core, uint32_t socket, int fd) noexcept nogil
 cdef void close_connection(Core *core, uint32_t connection) noexcept nogil
+# The record goes, the descriptor stays and is the caller's.
+cdef int release_connection(Core *core, uint32_t connection) noexcept nogil

@@ -12,9 +12,9 @@ from sfu_core._forward cimport (
     forward_if_full, forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe,
 )
 from sfu_core._links cimport link_close, link_open
-from sfu_core._net cimport net_unwatch, net_watch
+from sfu_core._net cimport net_local, net_remote, net_unwatch, net_watch
 from sfu_core._output cimport (
-    count_drop, drop_backlog, output_flush, output_raw, output_slot, socket_tag,
+    connection_tag, count_drop, drop_backlog, output_flush, output_raw, output_slot, socket_tag,
 )
 from sfu_core._paths cimport (
     forget_tuples, ssrc_add, ssrc_remove, tuple_remove, ufrag_add, ufrag_remove, update_connected,
@@ -22,13 +22,14 @@ from sfu_core._paths cimport (
 from sfu_core._receive cimport receive_flush, receive_rtp
 from sfu_core._records cimport (
     PF_PAUSED, PF_VIDEO, SF_PAUSED, SF_SYNC, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV, TABLE_SEND, TABLE_SENT,
-    TABLE_SOCKETS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection,
+    TABLE_SOCKETS, TABLE_TRANSPORTS, TCP_IN, TF_CONNECTED, TF_KEYED, TF_LINK, TF_PATH, TF_RTCP_MUX, TF_RTCP_PATH, Connection,
     Ice, Producer, RecvStream, SendStream, Socket, Transport,
 )
 from sfu_core._remb cimport remb_init, remb_set_limit
 from sfu_core._ring cimport ring_consume, ring_peek
 from sfu_core._slab cimport (
-    NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot, pen_return, pen_take, slot_commit, slot_retire,
+    NONE, SLOT_FREE, SLOT_LIVE, chain_add, chain_remove, give_slot, pen_return, pen_take, slot_commit, slot_open,
+    slot_retire, take_slot,
 )
 from sfu_core._srtp cimport SrtpKeys
 from sfu_core._twcc cimport twcc_init
@@ -71,6 +72,7 @@ cdef uint32_t table_of(uint32_t kind) noexcept nogil:
         return TABLE_SOCKETS
     if kind in (
         COMMAND_STOP, COMMAND_ADD_LINK, COMMAND_CLOSE_LINK, COMMAND_ADD_SHARE, COMMAND_CLOSE_SHARE, COMMAND_NEIGHBOUR,
+        COMMAND_CONNECTION, COMMAND_CONNECTION_LEFT,
     ):
         return 0
     return TABLE_TRANSPORTS
@@ -151,6 +153,10 @@ cdef void run_transport_command(
     elif kind == COMMAND_NEIGHBOUR:
         core.neighbours[index] = <uint32_t>command.value
         core.neighbourhood = max(core.neighbourhood, index + 1)
+    elif kind == COMMAND_CONNECTION:
+        take_connection(core, index, <int>command.value, tail, tail_length)
+    elif kind == COMMAND_CONNECTION_LEFT:
+        core.leaving -= 1
     elif kind == COMMAND_STOP:
         core.stopping = 1
 
@@ -190,17 +196,69 @@ cdef void close_socket(Core *core, uint32_t index) noexcept nogil:
     tell_freed(core, TABLE_SOCKETS, index)
 
 
+cdef uint32_t open_connection(Core *core, uint32_t socket, int fd) noexcept nogil:
+    cdef uint32_t index = take_slot(&core.free_connections)
+    cdef Connection *c
+    if index == NONE:
+        core.counters.tcp_refused += 1
+        close(fd)
+        return NONE
+    c = &core.connections[index]
+    slot_open(&c.head)
+    c.fd = fd
+    c.socket = socket
+    c.tuple = NONE
+    c.waits_writable = 0
+    c.wanted = 0
+    c.brought = 0
+    c.in_length = 0
+    c.out_start = 0
+    c.out_length = 0
+    c.opened_ns = core.now_ns
+    c.remote.length = net_remote(fd, c.remote.bytes)
+    c.local.length = net_local(fd, c.local.bytes)
+    slot_commit(&c.head)
+    core.unverified += 1
+    core.counters.tcp_connections += 1
+    net_watch(core.epoll_fd, fd, connection_tag(index), True, False)
+    return index
+
+
+cdef void take_connection(Core *core, uint32_t socket, int fd, const uint8_t *data, uint32_t length) noexcept nogil:
+    """A neighbour has accepted it; what it has said is looked at in this turn."""
+    cdef uint32_t index
+    cdef Connection *c
+    if core.sockets[socket].head.state != SLOT_LIVE or length > TCP_IN:
+        close(fd)
+        return
+    index = open_connection(core, socket, fd)
+    if index == NONE:
+        return
+    c = &core.connections[index]
+    memcpy(c.incoming, data, length)
+    c.in_length = length
+    c.brought = 1
+    c.next_brought = core.first_brought
+    core.first_brought = index + 1
+    core.counters.tcp_handed_in += 1
+
+
 cdef void close_connection(Core *core, uint32_t connection) noexcept nogil:
+    close(release_connection(core, connection))
+
+
+cdef int release_connection(Core *core, uint32_t connection) noexcept nogil:
     cdef Connection *c = &core.connections[connection]
+    cdef int fd = c.fd
     slot_retire(&c.head)
     c.head.state = SLOT_FREE
     if c.tuple != NONE:
         tuple_remove(core, c.tuple)              # counts the connection as unverified again
     core.unverified -= 1
-    net_unwatch(core.epoll_fd, c.fd)
-    close(c.fd)
+    net_unwatch(core.epoll_fd, fd)
     c.fd = -1
     give_slot(&core.free_connections, connection)
+    return fd
 
 
 # ---------------------------------------------------------------- transports

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from sfu_core._commands cimport COMMAND_STOP, Command
 from sfu_core._core cimport Core
 from sfu_core._engine_read cimport core_stats, decode_event
-from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, FREED_SHARE
+from sfu_core._events cimport EVENT_CONNECTION, FREED_CONTEXT, FREED_LINK, FREED_SHARE
 from sfu_core._loop cimport loop_run, loop_step
 from sfu_core._memory cimport (
     Capacities, memory_bytes, memory_close, memory_close_contents, memory_close_link, memory_close_share, memory_open,
@@ -78,7 +78,9 @@ cdef class Door:
 
     def close(self):
         if self.core != NULL:
-            self.collect_freed()
+            for event in self.poll(0xFFFFFFFF):
+                if event[0] == EVENT_CONNECTION:         # nobody will take it to where it belongs
+                    os.close(event[5])
             memory_close_contents(self.core, &self.ends)
             self.release()
 

@@ -185,6 +185,15 @@ class Engine:
     def set_neighbour(self, core: int, link: int) -> None:
         """The core of that number is at the other end of `link`; 0: out of reach."""
 
+    def add_connection(self, socket: int, fd: int, data: bytes) -> None:
+        """A TCP connection that a neighbour has accepted for us on the listener of `socket`, and what it has said.
+
+        The engine takes over the descriptor.
+        """
+
+    def connection_left(self) -> None:
+        """One that was reported (CONNECTION) is on its way no more: it has been taken over, or closed."""
+
     # --- producers
     def add_producer(
         self,

@@ -12,6 +12,7 @@ from sfu_core._commands cimport (
     COMMAND_ADD_LINK, COMMAND_ADD_PRODUCER, COMMAND_ADD_SEND, COMMAND_ADD_SHARE, COMMAND_ADD_SOCKET,
     COMMAND_ADD_TRANSPORT, COMMAND_CLEAR_SRTP, COMMAND_CLOSE_LINK, COMMAND_CLOSE_PRODUCER, COMMAND_CLOSE_SEND,
     COMMAND_CLOSE_SHARE, COMMAND_CLOSE_SOCKET, COMMAND_CLOSE_TRANSPORT, COMMAND_CONNECT, COMMAND_CONNECT_LINK,
+    COMMAND_CONNECTION, COMMAND_CONNECTION_LEFT,
     COMMAND_DATAGRAM, COMMAND_KEY_FRAME, COMMAND_NEIGHBOUR, COMMAND_PAUSE_PRODUCER, COMMAND_PAUSE_SEND, COMMAND_RESTART_ICE, COMMAND_RTCP, COMMAND_RTP, COMMAND_SET_BITRATE,
     COMMAND_SET_EXTENSIONS, COMMAND_SET_SRTP, COMMAND_TRACE_PRODUCER, COMMAND_TRACE_SEND, Command, IceNames, Keying,
 )
@@ -26,7 +27,7 @@ from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
 from sfu_core._records cimport (
     MAX_PAYLOAD_TYPES, PF_FIR, PF_PACKET_ID, PF_PAUSED, PF_PLI, PF_VIDEO, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_MID,
     SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_NACKS, TABLE_PRODUCERS, TABLE_RECV,
-    TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TF_COMEDIA, TF_LINK, TF_RTCP_MUX, TF_SRTP, PayloadType,
+    TABLE_SEND, TABLE_SENT, TABLE_SOCKETS, TABLE_TRANSPORTS, TCP_IN, TF_COMEDIA, TF_LINK, TF_RTCP_MUX, TF_SRTP, PayloadType,
     Producer, RecvStream, SendStream, Socket, Transport,
 )
 from sfu_core._ring cimport ring_bytes
@@ -317,6 +318,17 @@ cdef class Engine(Door):
         if core >= FLOW_CORES:
             raise TypeError(f"core must be below {FLOW_CORES}")
         self.post(COMMAND_NEIGHBOUR, core, self.find_link(link) + 1 if link else 0, b"")
+
+    def add_connection(self, uint64_t socket, int fd, bytes data):
+        cdef uint32_t index = self.find(TABLE_SOCKETS, socket, "socket")
+        if self.core.sockets[index].protocol != 2:
+            raise TypeError("a connection needs a TCP socket")
+        if len(data) > TCP_IN:
+            raise TypeError(f"data is longer than {TCP_IN} bytes")
+        self.post(COMMAND_CONNECTION, index, <uint64_t>fd, data)
+
+    def connection_left(self):
+        self.post_close(COMMAND_CONNECTION_LEFT, 0)
 
     # ------------------------------------------------------------ producers
 

@@ -8,7 +8,7 @@ import socket
 from libc.stdint cimport uint64_t
 
 from sfu_core._events cimport (
-    EVENT_CONSUMER_TRACE, EVENT_DATAGRAM, EVENT_ICE_TUPLE, EVENT_PRODUCER_TRACE, EVENT_RTCP, EVENT_RTCP_TUPLE, EVENT_RTP,
+    EVENT_CONNECTION, EVENT_CONSUMER_TRACE, EVENT_DATAGRAM, EVENT_ICE_TUPLE, EVENT_PRODUCER_TRACE, EVENT_RTCP, EVENT_RTCP_TUPLE, EVENT_RTP,
     EVENT_TUPLE, TRACE_FIR, TRACE_NACK, TRACE_PLI, TRACE_SR, Event, TraceInfo,
 )
 from sfu_core._net cimport net_ip, net_port
@@ -36,6 +36,11 @@ cdef tuple decode_event(uint32_t code, const uint8_t *data, uint32_t length):
     cdef const Event *event = <const Event *>data
     cdef const uint8_t *tail = data + sizeof(Event)
     cdef uint32_t tail_length = length - <uint32_t>sizeof(Event)
+    if code == EVENT_CONNECTION:
+        return (
+            code, event.handle, event.a & 0xFFFFFFFF, event.a >> 32, event.b >> 32, event.b & 0xFFFFFFFF,
+            (<const char *>tail)[:tail_length],
+        )
     if code == EVENT_DATAGRAM or code == EVENT_RTP or code == EVENT_RTCP:
         return code, event.handle, (<const char *>tail)[:tail_length]
     if code == EVENT_ICE_TUPLE or code == EVENT_TUPLE or code == EVENT_RTCP_TUPLE:
@@ -162,6 +167,8 @@ cdef dict core_stats(Core *core):
         "busyNs": c.busy_ns,
         "handedOut": c.handed_out,
         "handedIn": c.handed_in,
+        "tcpHandedOut": c.tcp_handed_out,
+        "tcpHandedIn": c.tcp_handed_in,
         "linkPackets": c.link_packets,
         "linkPublications": c.link_publications,
         "linkBells": c.link_bells,

@@ -24,6 +24,7 @@ cdef enum EventCode:
     EVENT_PRODUCER_TRACE = 13
     EVENT_CONSUMER_TRACE = 14
     EVENT_NEW_RTX_STREAM = 15
+    EVENT_CONNECTION = 16
 
 cdef enum TraceType:
     # mediasoup's numbers; a bit each in the masks.
@@ -71,6 +72,10 @@ cdef void event_path(Core *core, uint32_t code, uint32_t transport, const Path *
 cdef bint event_bytes(Core *core, uint32_t code, uint64_t handle, const uint8_t *data, uint32_t length) noexcept nogil
 cdef void event_trace(
     Core *core, uint32_t code, uint64_t handle, uint32_t trace, TraceInfo *info
+) noexcept nogil
+# A TCP connection that is another core's, with what it has said; its descriptor goes along. False: it stays.
+cdef bint event_connection(
+    Core *core, uint32_t share, uint32_t listener, uint32_t owner, int fd, const uint8_t *data, uint32_t length
 ) noexcept nogil
 # The slot of a closed object is free again (`table`), or a pointer is no longer used (`table` FREED_CONTEXT).
 cdef enum:

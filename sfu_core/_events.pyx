@@ -61,6 +61,23 @@ cdef bint event_bytes(Core *core, uint32_t code, uint64_t handle, const uint8_t 
     return True
 
 
+cdef bint event_connection(
+    Core *core, uint32_t share, uint32_t listener, uint32_t owner, int fd, const uint8_t *data, uint32_t length
+) noexcept nogil:
+    cdef Event *event
+    if crowded(core):
+        core.counters.drops[<int>DROP_QUEUE_FULL] += 1
+        return False
+    event = open_event(core, EVENT_CONNECTION, 0, length)
+    if event == NULL:
+        return False
+    event.a = <int64_t>(<uint64_t>listener << 32 | share)
+    event.b = <int64_t>(<uint64_t>owner << 32 | <uint32_t>fd)
+    memcpy(<uint8_t *>event + sizeof(Event), data, length)
+    close_event(core, EVENT_CONNECTION, length)
+    return True
+
+
 cdef void event_trace(
     Core *core, uint32_t code, uint64_t handle, uint32_t trace, TraceInfo *info
 ) noexcept nogil:

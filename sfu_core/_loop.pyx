@@ -8,9 +8,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from sfu_core._bytes cimport load16
-from sfu_core._commands cimport close_connection, run_commands
+from sfu_core._commands cimport close_connection, open_connection, release_connection, run_commands
 from sfu_core._core cimport Link
-from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, handle_of, timer_next_ns, timer_take
+from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, event_connection, handle_of, timer_next_ns, timer_take
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
 from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
 from sfu_core._ice cimport ice_data_on, ice_receive
@@ -94,6 +94,7 @@ cdef void turn(Core *core, int count, const uint64_t *tags, const uint32_t *read
     core.counters.ticks += 1
     core.links_heard = 0
     run_commands(core)
+    read_brought(core)
     drain_links(core)
     for i in range(count):
         serve(core, tags[i], ready[i])
@@ -371,8 +372,6 @@ cdef void link_packet(Core *core, uint32_t kind, uint8_t *data, uint32_t length)
 # ---------------------------------------------------------------- TCP
 
 cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
-    cdef Connection *c
-    cdef uint32_t index
     cdef uint32_t length = 0
     cdef uint8_t address[28]
     cdef int fd, i
@@ -380,28 +379,31 @@ cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
         fd = net_accept(core.sockets[socket].fd, address, &length)
         if fd < 0:
             return
-        index = take_slot(&core.free_connections)
-        if index == NONE:
-            core.counters.tcp_refused += 1
-            close(fd)
-            continue
-        c = &core.connections[index]
-        slot_open(&c.head)
-        c.fd = fd
-        c.socket = own_socket(core, socket)
-        c.tuple = NONE
-        c.waits_writable = 0
-        c.in_length = 0
-        c.out_start = 0
-        c.out_length = 0
-        c.opened_ns = core.now_ns
-        c.remote.length = length
-        memcpy(c.remote.bytes, address, 28)
-        c.local.length = net_local(fd, c.local.bytes)
-        slot_commit(&c.head)
-        core.unverified += 1
-        core.counters.tcp_connections += 1
-        net_watch(core.epoll_fd, fd, connection_tag(index), True, False)
+        open_connection(core, own_socket(core, socket), fd)
+
+
+cdef void read_brought(Core *core) noexcept nogil:
+    """What connections have said before neighbours brought them."""
+    cdef uint32_t index
+    while core.first_brought:
+        index = core.first_brought - 1
+        core.first_brought = core.connections[index].next_brought
+        if core.connections[index].head.state == SLOT_LIVE and not take_frames(core, index, 0):
+            close_connection(core, index)
+
+
+cdef void leave_connection(Core *core, uint32_t index, uint32_t at) noexcept nogil:
+    """To the core that its request, at `at` of the buffer, names; by way of the control threads."""
+    cdef Connection *c = &core.connections[index]
+    cdef Socket *s = &core.sockets[c.socket]
+    if not event_connection(
+        core, core.shares[s.share - 1].number, s.listener, c.wanted - 1, c.fd, c.incoming + at, c.in_length - at
+    ):
+        close_connection(core, index)
+        return
+    release_connection(core, index)
+    core.leaving += 1
+    core.counters.tcp_handed_out += 1
 
 
 cdef void drain_connection(Core *core, uint32_t index) noexcept nogil:
@@ -442,6 +444,9 @@ cdef bint take_frames(Core *core, uint32_t index, uint32_t fresh) noexcept nogil
         core.counters.bytes_in += length
         webrtc_datagram(core, core.sockets[c.socket].group, &path, c.incoming + at + 2, length, False)
         if c.head.state != SLOT_LIVE:
+            return True
+        if c.wanted:
+            leave_connection(core, index, at)
             return True
         at += 2 + length
     receive_flush(core)                  # the buffer is about to move

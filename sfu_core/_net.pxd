@@ -23,6 +23,7 @@ cdef extern from "net.h" nogil:
     uint16_t net_port(const uint8_t *address) noexcept
     const uint8_t *net_ip(const uint8_t *address, uint32_t length, uint32_t *ip_length) noexcept
     uint32_t net_local(int fd, uint8_t *to) noexcept
+    uint32_t net_remote(int fd, uint8_t *to) noexcept
     void net_tx_reset(net_tx *tx) noexcept
     void net_tx_message(net_tx *tx, const uint8_t *address, uint32_t length, uint32_t index) noexcept
     void net_tx_datagram(net_tx *tx, uint8_t *data, uint32_t length) noexcept

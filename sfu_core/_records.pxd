@@ -107,6 +107,9 @@ cdef struct Connection:
     uint32_t socket              # that accepted it
     uint32_t tuple               # NONE until a STUN request was verified on it
     uint32_t waits_writable
+    uint32_t wanted              # number + 1 of the core that its first request names; 0 = none, or us
+    uint32_t brought             # by another core, so it is ours
+    uint32_t next_brought        # index + 1 of the next one that nobody has looked at since
     uint32_t in_length
     uint32_t out_start
     uint32_t out_length
@@ -357,6 +360,8 @@ cdef struct Counters:
     uint64_t busy_ns             # time outside epoll
     uint64_t handed_out          # datagrams that came here and are a neighbour's
     uint64_t handed_in           # and the other way round
+    uint64_t tcp_handed_out      # connections, likewise
+    uint64_t tcp_handed_in
     uint64_t link_packets        # to neighbours
     uint64_t link_publications   # of those packets; a few share one
     uint64_t link_bells          # a neighbour slept

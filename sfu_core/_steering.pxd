@@ -19,7 +19,7 @@ cdef void flow_learn(Core *core, const Path *path) noexcept nogil
 cdef void flow_forget(Core *core, const Path *path) noexcept nogil
 # Whether another core has verified the address, not so long ago that it may change hands.
 cdef bint flow_elsewhere(const Core *core, const Path *path) noexcept nogil
-# A request whose user we do not know. False: no other core is named by it either.
+# A request whose user we do not know. False: no other core is named by it either. Over TCP the connection is `wanted`.
 cdef bint steer_request(
     Core *core, const Path *path, const StunMessage *message, const uint8_t *data, uint32_t length
 ) noexcept nogil

@@ -2,11 +2,11 @@
 
 from libc.string cimport memcpy
 
-from sfu_core._core cimport MAX_LISTENERS, Share
-from sfu_core._flows cimport FLOW_CORES, flows_owner, flows_put, flows_remove
+from sfu_core._core cimport MAX_LEAVING, MAX_LISTENERS, Share
+from sfu_core._flows cimport flows_owner, flows_put, flows_remove
 from sfu_core._links cimport Ingress, link_ingress
 from sfu_core._output cimport count_drop
-from sfu_core._records cimport Socket
+from sfu_core._records cimport Connection, Socket
 from sfu_core._slab cimport NONE, SLOT_LIVE
 from sfu_core._types cimport DROP_LINK_FULL, DROP_TABLE_FULL, MAX_DATAGRAM, SLOT_SIZE, STALE_MS, Address
 
@@ -63,19 +63,31 @@ cdef bint flow_elsewhere(const Core *core, const Path *path) noexcept nogil:
 cdef bint steer_request(
     Core *core, const Path *path, const StunMessage *message, const uint8_t *data, uint32_t length
 ) noexcept nogil:
-    cdef Share *share = share_of(core, path)
+    cdef uint32_t place = core.sockets[core.connections[path.channel].socket if path.tcp else path.channel].share
+    cdef Share *share
     cdef int64_t checked_ns = 0
     cdef uint32_t owner
-    if share == NULL:
+    if not place:
         return False
+    share = &core.shares[place - 1]
     owner = core_named(message.username, message.local_len)
-    if owner >= core.neighbourhood or owner == share.flows.own:
+    if not share.live or owner >= core.neighbourhood or owner == share.flows.own:
         return False
+    if path.tcp:
+        return steer_connection(core, &core.connections[path.channel], owner)
     # Anybody can write such a request: strangers' fill no more than half of a ring that carries calls.
     hand_over(
         core, share, owner, path, data, length,
         flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns) == owner,
     )
+    return True
+
+
+cdef bint steer_connection(Core *core, Connection *connection, uint32_t owner) noexcept nogil:
+    """It leaves once, before anything has been proved on it; if too many are on their way, with a later request."""
+    if connection.brought or connection.tuple != NONE or core.leaving >= MAX_LEAVING or not core.neighbours[owner]:
+        return False
+    connection.wanted = owner + 1
     return True
 
 

@@ -112,6 +112,14 @@ static inline uint32_t net_local(int fd, uint8_t *to) {
     return net_address(&name, to);
 }
 
+static inline uint32_t net_remote(int fd, uint8_t *to) {
+    struct sockaddr_in6 name;
+    socklen_t size = sizeof name;
+    memset(&name, 0, sizeof name);
+    if (getpeername(fd, (struct sockaddr *)&name, &size)) return 0;
+    return net_address(&name, to);
+}
+
 /* Send: a run of datagrams to addresses over one socket; equal neighbours may share a message (UDP GSO). */
 typedef struct {
     struct mmsghdr messages[NET_BATCH];

@@ -3,6 +3,7 @@
 Control thread only. An event for an object that has been closed meanwhile finds nobody and is dropped.
 """
 
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -16,6 +17,7 @@ Listener = Callable[[Event], None]
 class Slab(Enum):
     """The tables of the engine; a handle means something only together with its table."""
 
+    CORE = auto()  # one record, 0
     TRANSPORT = auto()
     PRODUCER = auto()
     RECV_STREAM = auto()
@@ -23,6 +25,7 @@ class Slab(Enum):
 
 
 _SLAB_OF = {
+    EngineEvent.CONNECTION: Slab.CORE,
     EngineEvent.ICE_STATE: Slab.TRANSPORT,
     EngineEvent.ICE_TUPLE: Slab.TRANSPORT,
     EngineEvent.DATAGRAM: Slab.TRANSPORT,
@@ -60,6 +63,9 @@ class Dispatch:
         listener = self._listeners[slab].get(event[1]) if slab is not None else None
         if listener is not None:
             listener(event)
+        elif event[0] == EngineEvent.CONNECTION:
+            os.close(event[5])
 
     def __len__(self) -> int:
-        return sum(len(listeners) for listeners in self._listeners.values())
+        """Those of objects that come and go."""
+        return sum(len(listeners) for slab, listeners in self._listeners.items() if slab is not Slab.CORE)

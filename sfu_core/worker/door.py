@@ -11,11 +11,12 @@ import os
 import secrets
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 TOKEN_BYTES = 32
 LIFETIME = 10.0  # seconds that an offer waits, and that a visitor may take to show a token
 MAX_DESCRIPTORS = 64
+MAX_DEPOSIT = 8192  # bytes
 MAX_VISITORS = 256  # one for each core of a large host
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
@@ -28,6 +29,7 @@ class Door:
         self._loop = loop
         self._listener: socket.socket | None = None
         self._offers: dict[bytes, tuple[list[int], asyncio.TimerHandle]] = {}
+        self._expected: dict[bytes, Callable[[bytes, int], None]] = {}
         self._visits: set[asyncio.Task[None]] = set()
 
     @property
@@ -42,8 +44,17 @@ class Door:
         self._offers[token] = (list(descriptors), expiry)
         return self._listen(), token
 
+    def expect(self, secret: bytes, take: Callable[[bytes, int], None]) -> None:
+        """Whoever shows this may leave a descriptor and some bytes, until `refuse`; they are `take`'s from then on."""
+        self._expected[secret] = take
+
+    def refuse(self, secret: bytes) -> None:
+        """Nothing is left under it any more."""
+        self._expected.pop(secret, None)
+
     def close(self) -> None:
         """Nobody is let in any more; what was not fetched is closed."""
+        self._expected.clear()
         for token in list(self._offers):
             self._expire(token)
         for visit in self._visits:
@@ -81,7 +92,11 @@ class Door:
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             token = await asyncio.wait_for(_receive(self._loop, visitor), LIFETIME)
             descriptors = self._take(token)
-            if descriptors:
+            take = self._expecting(token)
+            if take is not None:
+                data, descriptor = await asyncio.wait_for(_accept_deposit(self._loop, visitor), LIFETIME)
+                take(data, descriptor)
+            elif descriptors:
                 socket.send_fds(visitor, [b"!"], descriptors)
                 _close_all(descriptors)
 
@@ -92,6 +107,9 @@ class Door:
                 expiry.cancel()
                 return descriptors
         return []
+
+    def _expecting(self, shown: bytes) -> Callable[[bytes, int], None] | None:
+        return next((take for secret, take in self._expected.items() if hmac.compare_digest(secret, shown)), None)
 
     def _expire(self, token: bytes) -> None:
         descriptors, expiry = self._offers.pop(token)
@@ -112,6 +130,33 @@ async def fetch(loop: asyncio.AbstractEventLoop, address: str, token: bytes) -> 
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return descriptors
+
+
+async def deposit(loop: asyncio.AbstractEventLoop, address: str, secret: bytes, data: bytes, descriptor: int) -> None:
+    """Leave a copy of the descriptor, and at most MAX_DEPOSIT bytes, at a neighbour's door. OSError if it is shut."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+        await loop.sock_connect(sock, "\0" + address)
+        await loop.sock_sendall(sock, secret)
+        socket.send_fds(sock, [b"!"], [descriptor])  # never together with other bytes: they might be read apart
+        await loop.sock_sendall(sock, data)
+
+
+async def _accept_deposit(loop: asyncio.AbstractEventLoop, visitor: socket.socket) -> tuple[bytes, int]:
+    await _readable(loop, visitor)
+    _, descriptors, _, _ = socket.recv_fds(visitor, 1, MAX_DESCRIPTORS)
+    try:
+        if len(descriptors) != 1:
+            raise ConnectionError("a deposit is one descriptor")
+        data = b""
+        while more := await loop.sock_recv(visitor, MAX_DEPOSIT + 1 - len(data)):
+            data += more
+            if len(data) > MAX_DEPOSIT:
+                raise ConnectionError("a deposit is too long")
+        os.set_inheritable(descriptors[0], False)
+    except BaseException:
+        _close_all(descriptors)
+        raise
+    return data, descriptors[0]
 
 
 async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:

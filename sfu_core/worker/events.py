@@ -21,6 +21,7 @@ class EngineEvent(IntEnum):
     PRODUCER_TRACE = 13  # (producer, type, time ms, direction 0 in 1 out, info tuple)
     CONSUMER_TRACE = 14  # (send stream, type, time ms, direction, info tuple)
     NEW_RTX_STREAM = 15  # (recv stream, ssrc)
+    CONNECTION = 16  # (0, share, listener, core, fd, bytes): of TCP, that is another core's; the fd is the reader's
     #   info of RTP and KEYFRAME: (is rtx, pt, seq, timestamp, marker, ssrc, is key frame, size, payload size,
     #                              mid, rid, rrid, wide seq or -1)
     #   info of PLI and FIR: (ssrc,); NACK: (); SR: (ssrc, ntp seconds, ntp fraction, rtp timestamp, packets, octets)

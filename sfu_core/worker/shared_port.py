@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sfu_core.channel.messages import DoorKey, ListenInfo
+from sfu_core.channel.messages import DoorKey, ListenInfo, TransportProtocol
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.worker.binding import parse_ip
 from sfu_core.worker.context import Context
@@ -27,7 +27,9 @@ class SharedPort:
 
     def __init__(self, context: Context, number: int, core: int, memfd: int) -> None:
         """`memfd` is the table of flows; it stays the caller's."""
+        self.number = number
         self.core = core
+        self._tcp: dict[int, int] = {}
         self._sockets = context.sockets
         self._engine: Engine = context.engine
         self._handle = context.engine.add_share(memfd, number, core)
@@ -44,6 +46,15 @@ class SharedPort:
             self._sockets.close(taken)
             raise
         return taken
+
+    def begin(self, listeners: Sequence[Listener]) -> None:
+        """These are the server's own."""
+        tcp = TransportProtocol.TCP
+        self._tcp = {number: each.handle for number, each in enumerate(listeners) if each.protocol is tcp}
+
+    def tcp_listener(self, number: int) -> int | None:
+        """The handle of our own TCP socket of that listen info, if it is one."""
+        return self._tcp.get(number)
 
     def adopt(self, core: int, infos: Sequence[ListenInfo], bound: Sequence[socket.socket], group: int) -> None:
         """Read the sockets of a core that died, beside our own."""

@@ -61,6 +61,8 @@ class WebRtcServer:
             except BaseException:
                 port.close()
                 raise
+        port.begin(server.listeners)
+        worker.handovers.add(port, request.secret)
         return SharedPortDoor(address=worker.door.address)
 
     def _begin(self, listeners: list[Listener]) -> None:
@@ -72,6 +74,8 @@ class WebRtcServer:
         """Close its transports, whichever router they belong to, then the sockets."""
         for transport in list(self.transports.values()):
             transport.close()
+        if self.port is not None:
+            self.worker.handovers.remove(self.port)
         self.context.sockets.close(self.listeners)
         if self.port is not None:
             self.port.close()

@@ -22,6 +22,7 @@ from sfu_core.channel.messages import (
 from sfu_core.errors import NotFoundError
 from sfu_core.worker.context import Context
 from sfu_core.worker.door import Door
+from sfu_core.worker.handovers import Handovers
 from sfu_core.worker.producer import Producer
 from sfu_core.worker.rings import Rings
 from sfu_core.worker.router import Router
@@ -36,9 +37,9 @@ class Worker:
         self.context = context
         self.routers: dict[str, Router] = {}
         self.servers: dict[str, WebRtcServer] = {}
-        self.neighbours: dict[int, str] = {}  # the doors of the cores that share ports with us, by number
         self.door = Door(context.loop)
         self.rings = Rings(context.engine, self.door)
+        self.handovers = Handovers(context, self.door)
 
     def close(self) -> None:
         """Close every router, then every server, then the rings."""
@@ -46,6 +47,7 @@ class Worker:
             router.close()
         for server in list(self.servers.values()):
             server.close()
+        self.handovers.close()
         self.rings.close_all()
         self.door.close()
 
@@ -60,7 +62,7 @@ class Worker:
     def set_neighbour(self, request: WorkerSetNeighbour) -> None:
         """WORKER_SET_NEIGHBOUR."""
         self.context.engine.set_neighbour(request.core, self.rings.link(request.ring_id))
-        self.neighbours[request.core] = request.address
+        self.handovers.neighbours[request.core] = request.address
 
     def create_router(self, request: WorkerCreateRouter) -> None:
         """WORKER_CREATE_ROUTER."""

@@ -11,6 +11,7 @@ from sfu.bench.engine import CODECS
 from vertical import MediasoupVertical, spread
 
 from .peer import TCP, UDP, Peer, publish
+from .tcp import TcpPeer
 
 
 class Hall:
@@ -68,3 +69,19 @@ async def test_every_client_reaches_its_core() -> None:
         stats = await it.worker.get_core_stats()
         assert 0 < stats["handedOut"] == stats["handedIn"] < stats["datagramsIn"]
         assert len((await it.server.dump())["udpSockets"]) == 1
+
+
+async def test_a_tcp_connection_is_passed_to_its_core() -> None:
+    async with hall() as it:
+        transports = [await it.join(TcpPeer()) for _ in range(12)]
+        assert len({it.core_of(each) for each in transports}) == 2
+        assert {each.ice_selected_tuple["protocol"] for each in transports} == {"tcp"}
+        for _ in range(20):
+            for peer in it.peers:
+                peer.send()
+            await asyncio.sleep(0.002)
+        async with asyncio.timeout(10):
+            while await it.counts() != [20] * 12:
+                await asyncio.sleep(0.02)
+        stats = await it.worker.get_core_stats()
+        assert 0 < stats["tcpHandedOut"] == stats["tcpHandedIn"] < 12

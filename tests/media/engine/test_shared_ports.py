@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import random
+import socket
 import struct
 from collections.abc import Iterator
 from itertools import combinations
@@ -21,7 +22,7 @@ from tests.media.engine.rig import MS, OPUS, PROFILES, Rig, Rtp, Subscriber, bou
 from tests.media.engine.test_ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_STATE, ICE_TUPLE
 
 CAPACITY = 65536
-GROUP, SHARE, UDP = 9, 5, 1
+GROUP, SHARE, UDP, TCP = 9, 5, 1, 2
 PASSWORD = "p" * 32
 STALE_MS = 6000
 INGRESS = 3
@@ -43,6 +44,10 @@ class Core(Rig):
         sock = bound_socket()
         self.address = sock.getsockname()
         self.socket = self.engine.add_socket(sock.detach(), UDP, GROUP, self.share, 0)
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        self.tcp_address = listening.getsockname()
+        self.tcp_socket = self.engine.add_socket(listening.detach(), TCP, GROUP, self.share, 1)
         self.links: dict[int, int] = {}
 
     def transport(self, rest: str = "abcdef", consent_ms: int = 30000) -> int:
@@ -414,7 +419,7 @@ def test_nonsense_from_a_neighbour_only_counts(host: Host) -> None:
         tail = struct.unpack_from("<Q", memory, 0)[0]
         address = noise.choice((struct.pack("<I", 16), struct.pack("<I", 28), noise.randbytes(4))) + noise.randbytes(28)
         share = noise.choice((SHARE, 0, noise.getrandbits(32)))
-        head = struct.pack("<II", share, noise.choice((0, 1, 31, 32, 2**32 - 1)))
+        head = struct.pack("<II", share, noise.choice((0, 1, 2, 31, 32, 2**32 - 1)))
         record = (head + address + noise.randbytes(noise.randrange(300)))[: noise.choice((8, 39, 40, 41, 400))]
         if number % 50 == 0:
             record = head + address + bytes(2100)
@@ -442,6 +447,7 @@ def test_closing_in_order_leaves_nothing(host: Host) -> None:
     peer.answers()
     b.engine.close_transport(transport)
     b.engine.close_socket(b.socket)
+    b.engine.close_socket(b.tcp_socket)
     b.engine.close_share(b.share)
     host.run(2)
     assert b.engine.slots_used() == dict.fromkeys(b.engine.slots_used(), 0)

@@ -77,7 +77,7 @@ async def test_cores_know_each_other(house):
     for index, core in enumerate(house.cores):
         ((number, link),) = core.engine.called("set_neighbour")
         assert number == 1 - index and link in core.engine.live["link"]
-        assert core.worker.neighbours == {1 - index: house.cores[1 - index].worker.door.address}
+        assert core.worker.handovers.neighbours == {1 - index: house.cores[1 - index].worker.door.address}
     await make_server(house)
     assert [len(core.engine.live["link"]) for core in house.cores] == [1, 1], "one ring for all"
 
@@ -144,7 +144,7 @@ async def test_a_dead_cores_sockets_are_read_by_its_neighbour_until_its_successo
     house.source.failure = None
     await settled(house, lambda: len(house.cores) == 2 and not adopted(first))
     assert ports_of(house.cores[1]) == ports_of(first)
-    assert house.cores[1].worker.neighbours.keys() == {0}
+    assert house.cores[1].worker.handovers.neighbours.keys() == {0}
     house.cores[1].context.certificate = certificate
     transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(2)]
     assert {house.core_of(each) for each in transports} == set(house.cores)

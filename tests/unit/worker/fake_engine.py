@@ -184,6 +184,13 @@ class FakeEngine:
             self._get("link", link)
         self.calls.append(("set_neighbour", core, link))
 
+    def add_connection(self, socket: int, fd: int, data: bytes) -> None:
+        self._get("socket", socket)
+        self.calls.append(("add_connection", socket, fd, data))
+
+    def connection_left(self) -> None:
+        self.calls.append(("connection_left",))
+
     def add_producer(
         self, transport: int, kind: int, codecs: Sequence[Any], encodings: Sequence[Any], **options: Any
     ) -> tuple[int, list[int]]:
