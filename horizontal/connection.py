@@ -156,8 +156,9 @@ class Connection:
                 socket, welcome = await self._reach()
             except Exception as error:
                 failure = _explained(error, self._endpoint)
-                self._failed(failure, again=tries > 0 or self.session is not None)
-                if isinstance(failure, _FINAL) and not isinstance(failure, HungUpError):
+                final = isinstance(failure, _FINAL) and not isinstance(failure, HungUpError)
+                self._failed(failure, again=not final and (tries > 0 or self.session is not None))
+                if final:
                     self._give_up(failure)
                     return
                 await asyncio.sleep(DELAYS[min(tries, len(DELAYS) - 1)] * random.uniform(0.75, 1.25))
