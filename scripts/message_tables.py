@@ -1,6 +1,6 @@
 """Writes docs/messages.md: every message of the vocabulary with its fields, from the classes that define it.
 
-    python scripts/message_tables.py
+python scripts/message_tables.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes the mains of examples/porting, as differences from the one-core main, into their README.
 
-    python scripts/porting_diffs.py
+python scripts/porting_diffs.py
 """
 
 import re

@@ -101,10 +101,10 @@ def many_cores() -> str:
     if not stored("cores.json"):
         return ""
     rows = [row for row in load("cores.json")["results"] if row["part"] == "rooms" and row["cores"] == 2]
-    ratios = ", ".join(f"{row['ratio'][1]:.2f} ({row['room']})" for row in rows)
+    ratios = " and ".join(f"{row['ratio'][1]:.2f} ({row['room']})" for row in rows)
     return f"""
-One room over two cores delivers {ratios} times as many packets per CPU-second as two rooms that have a core each
-([the tables](docs/vertical.md#measured)).
+One room over two cores delivers {ratios} times as many packets for a second of CPU time as two
+rooms that have a core each ([the tables](docs/vertical.md#measured)).
 """
 
 
@@ -117,8 +117,8 @@ def cores() -> str:
     for row in run["results"]:
         parts[row["part"]].append(row)
     return f"""\
-`python -m benchmarks.cores` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}; medians,
-in brackets quartiles ([how it is measured](../benchmarks/README.md)).{busy(run)}
+`python -m benchmarks.cores` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]};
+medians, in brackets quartiles ([how it is measured](../benchmarks/README.md)).{busy(run)}
 
 One room over all cores beside as many rooms that have a core each: CPU time of the media threads for a delivered packet
 of 1200 bytes (AES-GCM), and packets per CPU-second of the room to those of the rooms alone.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from benchmarks.cores import idle, placement, port, rooms, storm
 from sfu.bench import report
+from vertical.leases import VARIABLE
 
 PARTS: dict[str, ModuleType] = {"rooms": rooms, "port": port, "storm": storm, "idle": idle, "placement": placement}
 
@@ -37,6 +39,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(PARTS), help="parts (default: all, %(default)s)")
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
+    os.environ.setdefault(VARIABLE, "off")  # nobody else shall take cores away from what is measured
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rows = asyncio.run(run(arguments.only.split(","), arguments.quick))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cores.stage import Clocks, cpus, spread
+from benchmarks.cores.stage import Clocks, core_pids, cpus, spread
 from vertical import MediasoupVertical
 
 HEADER = "  cores  started in s (quartiles)   idle, percent of a CPU a core"
@@ -42,6 +42,7 @@ async def measure(quick: bool) -> AsyncIterator[dict[str, Any]]:
                 assert vertical.mediasoup is not None
                 await vertical.mediasoup.create_worker()
                 started.append(time.perf_counter() - begin)
+                await core_pids(vertical, cores)
                 await asyncio.sleep(min(seconds, 1))  # what is loaded late
                 clocks = Clocks(descendants(os.getpid()))
                 await asyncio.sleep(seconds)

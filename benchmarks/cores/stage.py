@@ -35,9 +35,12 @@ def cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-async def core_pids(vertical: Any) -> list[int]:
-    """The core processes of a vertical (the only place here that asks for them)."""
-    return [core.pid for core in await vertical.cores()]
+async def core_pids(vertical: Any, count: int) -> list[int]:
+    """The core processes of a vertical (the only place here that asks for them). RuntimeError if it has fewer."""
+    pids = [core.pid for core in await vertical.cores()]
+    if len(pids) != count:
+        raise RuntimeError(f"{count} cores are to be measured, and there are {len(pids)}")
+    return pids
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ async def one_room(shape: Shape, cores: int, rate: float, suite: str, *, timed: 
     async with MediasoupVertical(max_workers=cores, placement=evenly) as vertical:
         assert vertical.mediasoup is not None
         worker = await vertical.mediasoup.create_worker()
-        pids = await core_pids(vertical)
+        pids = await core_pids(vertical, cores)
         if cores == 1:
             pin(pids[0], {cpus()[0]})
         async with _loaded([worker], pids, [shape], rate, suite, timed) as side:
