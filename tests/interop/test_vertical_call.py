@@ -38,7 +38,7 @@ def listening_on(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("listening", names, indirect=True)
 
 
-@listening_on("own ports", "UDP")
+@listening_on("own ports", "UDP", "TCP")
 async def test_a_call_between_two_cores(
     browser: Any, vertical: Any, router: Any, listening: dict[str, Any]
 ) -> None:
