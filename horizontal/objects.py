@@ -31,8 +31,8 @@ class Objects:
         return [] if id is None else self.gone(id)
 
     def gone(self, id: str) -> list[str]:
-        """Forgets an object and all that ends with it; their ids. Nothing if it is unknown."""
-        if id not in self._parents:
+        """Forgets an object and all that ends with it; their ids. Of an unknown one its children may be known."""
+        if id not in self._parents and id not in self._children:
             return []
         ended = {id: None}
         doomed = [id]

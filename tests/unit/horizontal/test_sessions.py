@@ -225,6 +225,8 @@ def test_objects_end_with_their_parents():
     assert len(objects) == 6 and "consumer 1" in objects
     assert objects.gone("consumer 1") == ["consumer 1"] and objects.gone("consumer 1") == []
     assert sorted(objects.gone("a")) == ["a", "consumer 0", "consumer 2"]
+    objects.add("producer", m.ProducerDump(), "transport of a kind that is not followed")
+    assert objects.gone("transport of a kind that is not followed")[1:] == ["producer"] and len(objects) == 2
     assert objects.closed(m.RouterDump()) == []
     assert sorted(objects.closed(m.WorkerCloseRouter(router_id="router"))) == ["b", "router"]
     assert len(objects) == 0 and objects._children == {}
