@@ -29,7 +29,7 @@ from sfu.bench.engine import CODECS, published
 from sfu_core import mediasoup
 from tests.network.tcp_relay import TcpRelay
 
-PARALLEL = (1, 10, 100)
+PARALLEL = (1, 10, 100, 300)
 CUTS = 5
 CUT = 1.0
 
@@ -60,7 +60,7 @@ def started() -> tuple[int, int]:
         return pid, int(lines.readline())
 
 
-async def requests(worker: Any, total: int, server: ProcessClock | None) -> list[dict[str, Any]]:
+async def requests(name: str, worker: Any, total: int, server: ProcessClock | None) -> list[dict[str, Any]]:
     """Round trips of a small request, one after the other and many at once."""
     rows = []
     for parallel in PARALLEL:
@@ -78,20 +78,27 @@ async def requests(worker: Any, total: int, server: ProcessClock | None) -> list
         await asyncio.gather(*(ask() for _ in range(parallel)))
         seconds = time.perf_counter() - began
         took.sort()
-        rows.append(
-            {
-                "parallel": parallel,
-                "perSecond": round(len(took) / seconds),
-                "p50Us": round(statistics.median(took) * 1e6),
-                "p99Us": round(took[len(took) * 99 // 100] * 1e6),
-                "clientCpuUs": round((time.process_time() - cpu) / len(took) * 1e6, 1),
-                "serverCpuUs": round(server.lap().process / len(took) / 1e3, 1) if server is not None else 0,
-            }
-        )
+        row = {
+            "part": "requests",
+            "worker": name,
+            "parallel": parallel,
+            "perSecond": round(len(took) / seconds),
+            "p50Us": round(statistics.median(took) * 1e6),
+            "p99Us": round(took[len(took) * 99 // 100] * 1e6),
+            "clientCpuUs": round((time.process_time() - cpu) / len(took) * 1e6, 1),
+        }
+        if server is not None:
+            row["serverCpuUs"] = round(server.lap().process / len(took) / 1e3, 1)
+        show(row)
+        rows.append(row)
     return rows
 
 
-async def consumers(worker: Any, total: int) -> dict[str, Any]:
+def show(row: dict[str, Any]) -> None:
+    print("  ".join(f"{key} {value}" for key, value in row.items() if key != "part"), flush=True)
+
+
+async def consumers(name: str, worker: Any, total: int) -> dict[str, Any]:
     """So many consumers of one producer, 100 at a time; each must come to be."""
     router = await worker.create_router(media_codecs=CODECS)
     source = await router.create_direct_transport()
@@ -115,7 +122,14 @@ async def consumers(worker: Any, total: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     there = sum([len((await transport.dump())["consumerIds"]) for transport in transports])
     router.close()
-    return {"asked": total, "failed": failed, "there": there, "perSecond": round(total / seconds)}
+    return {
+        "part": "consumers",
+        "worker": name,
+        "asked": total,
+        "failed": failed,
+        "there": there,
+        "perSecond": round(total / seconds),
+    }
 
 
 async def reconnects(port: int) -> list[float]:
@@ -142,25 +156,19 @@ async def both(port: int) -> AsyncIterator[dict[str, Any]]:
         yield {"local": local, "remote": await client.mediasoup.create_worker()}
 
 
-async def measure(pid: int, port: int, options: argparse.Namespace) -> dict[str, Any]:
-    result: dict[str, Any] = {"requests": {}, "consumers": {}}
+async def measure(pid: int, port: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     async with both(port) as workers:
-        print("            at once  requests/s  p50 µs  p99 µs  client CPU  server CPU")
         for name, worker in workers.items():
             server = ProcessClock(pid) if name == "remote" else None
-            result["requests"][name] = await requests(worker, options.requests, server)
-            for row in result["requests"][name]:
-                print(
-                    f"{name:>8} {row['parallel']:>8} {row['perSecond']:>11,} {row['p50Us']:>7} {row['p99Us']:>7}"
-                    f" {row['clientCpuUs']:>11} {row['serverCpuUs']:>11}",
-                    flush=True,
-                )
+            rows += await requests(name, worker, options.requests, server)
         for name, worker in workers.items():
-            row = result["consumers"][name] = await consumers(worker, options.consumers)
-            print(f"{name:>8} {row['there']:,} consumers of {row['asked']:,}, {row['perSecond']:,} a second")
-    result["reconnectS"] = [round(each, 3) for each in await reconnects(port)]
-    print(f"goes on at most {max(result['reconnectS']):.2f} s after the network is back ({CUTS} cuts of {CUT:g} s)")
-    return result
+            rows.append(await consumers(name, worker, options.consumers))
+            show(rows[-1])
+    mended = await reconnects(port)
+    rows.append({"part": "reconnect", "cuts": CUTS, "cutSeconds": CUT, "seconds": [round(each, 3) for each in mended]})
+    show(rows[-1])
+    return rows
 
 
 def main() -> None:
@@ -171,12 +179,12 @@ def main() -> None:
     options = parser.parse_args()
     pid, port = started()
     try:
-        result = asyncio.run(measure(pid, port, options))
+        rows = asyncio.run(measure(pid, port, options))
     finally:
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
     if options.json is not None:
-        report.write(str(options.json), [result])
+        report.write(str(options.json), rows)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ sfu bench --json benchmarks/results/forward.json
 python -m benchmarks.signalling --json benchmarks/results/signalling.json
 python -m benchmarks.cores --json benchmarks/results/cores.json
 python benchmarks/ring/hops.py --json benchmarks/results/ring.json
+python -m benchmarks.remote --json benchmarks/results/remote.json
 python scripts/readme_table.py
 """
 
@@ -303,7 +304,61 @@ def hop_delays(rows: list[dict[str, Any]]) -> str:
     )
 
 
-PAGES = {"README.md": measured, "docs/vertical.md": cores, "docs/ring.md": ring}
+# Another host
+
+
+def remote() -> str:
+    """docs/remote.md."""
+    if not stored("remote.json"):
+        return NOTHING
+    run = load("remote.json")
+    machine = run["machine"]
+    asked, made, (mended,) = (
+        [row for row in run["results"] if row["part"] == part] for part in ("requests", "consumers", "reconnect")
+    )
+    return f"""\
+`python -m benchmarks.remote` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}: a small
+request to a core process, from the application itself and over one connection to a server on loopback, which is a
+process of its own. Times are wall time, CPU is µs for a request.
+
+{round_trips(asked)}
+
+{consumed(made)}
+
+After a cut of {mended["cutSeconds"]:g} s the client goes on {max(mended["seconds"]):.2f} s after the network is back
+(the longest of {mended["cuts"]}).
+"""
+
+
+def round_trips(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "worker | at once | requests/s | p50, µs | p99, µs | CPU of the client | CPU of the server",
+        [
+            [
+                row["worker"],
+                str(row["parallel"]),
+                f"{row['perSecond']:,}",
+                f"{row['p50Us']:,}",
+                f"{row['p99Us']:,}",
+                str(row["clientCpuUs"]),
+                str(row.get("serverCpuUs", "")),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def consumed(rows: list[dict[str, Any]]) -> str:
+    return table(
+        "worker | consumers asked for | failed | there | a second",
+        [
+            [row["worker"], *(f"{row[name]:,}" for name in ("asked", "failed", "there", "perSecond"))]
+            for row in rows
+        ],
+    )
+
+
+PAGES = {"README.md": measured, "docs/vertical.md": cores, "docs/ring.md": ring, "docs/remote.md": remote}
 
 
 def updated(page: str, text: str) -> str:
