@@ -111,7 +111,7 @@ class RemoteMediasoupClient(ConnectingManager):
             channel.end(None)
 
     def _connect(self, url: str) -> None:
-        checked_url(url)
+        checked_url(url, self._ssl is not None)
         endpoint = Endpoint(url, self._token, self._ssl, self._name, self._silence, self._timeout)
         self._connection = Connection.to(endpoint)
         self._connection.join(self)

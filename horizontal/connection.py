@@ -81,12 +81,14 @@ class User(Protocol):
 _connections: WeakKeyDictionary[asyncio.AbstractEventLoop, "dict[Endpoint, Connection]"] = WeakKeyDictionary()
 
 
-def checked_url(url: str) -> None:
-    """TypeError for what is no WebSocket URL."""
+def checked_url(url: str, secured: bool) -> None:
+    """TypeError for what is no WebSocket URL, or not for TLS where that is wanted."""
     try:
-        parse_uri(url)
+        parsed = parse_uri(url)
     except InvalidURI as error:
         raise TypeError(f"url: {error.msg}") from None
+    if secured and not parsed.secure:
+        raise TypeError("url: ssl was given, but it does not begin with wss:")
 
 
 class Connection:

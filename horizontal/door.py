@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+from websockets.http11 import Request as HttpRequest
+
 from horizontal.errors import AuthenticationError
 from horizontal.wire import ServerSocket
 
@@ -31,12 +33,16 @@ _BEARER: Final = "bearer "
 
 @dataclass(frozen=True)
 class Credentials:
-    """What somebody shows who wants to come in. `certificate`: as `ssl.SSLSocket.getpeercert()` gives it."""
+    """What somebody shows who wants to come in.
+
+    `certificate`: as `ssl.SSLSocket.getpeercert()` gives it, and `fingerprint` its SHA-256 in hex, if one was shown.
+    """
 
     address: str
     path: str
     token: str | None
     certificate: dict[str, Any] | None
+    fingerprint: str
     headers: Mapping[str, str]
 
 
@@ -78,7 +84,7 @@ class Doorkeeper:
             raise
 
     async def _identity(self, credentials: Credentials) -> str:
-        identity = str((credentials.certificate or {}).get("serialNumber", ""))
+        identity = credentials.fingerprint
         if self._digests is not None:
             identity = self._known_token(credentials.token)
         if self._authenticate is not None:
@@ -124,6 +130,20 @@ class Doorkeeper:
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
+
+
+def credentials_of(socket: "LobbySocket", request: HttpRequest) -> Credentials:
+    """What the owner of a socket shows."""
+    remote, secured = (socket.transport.get_extra_info(name) for name in ("peername", "ssl_object"))
+    shown = secured.getpeercert(binary_form=True) if secured is not None else None
+    return Credentials(
+        address=str(remote[0]) if remote else "",
+        path=request.path,
+        token=token_of(request.headers),
+        certificate=secured.getpeercert() if shown else None,
+        fingerprint=sha256(shown).hexdigest() if shown else "",
+        headers=request.headers,
+    )
 
 
 class Lobby:

@@ -6,6 +6,7 @@ cores, or other servers.
 
 import asyncio
 import contextlib
+import logging
 import resource
 import secrets
 import ssl as tls
@@ -21,7 +22,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
 from websockets.typing import Subprotocol
 
-from horizontal.door import Authenticate, Credentials, Doorkeeper, Lobby, LobbySocket, TooManyError, token_of
+from horizontal.door import Authenticate, Doorkeeper, Lobby, LobbySocket, TooManyError, credentials_of
 from horizontal.errors import AuthenticationError
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Welcome, pack, read_hello
 from horizontal.session import Method, Session, Space, Tell, Terms
@@ -36,9 +37,11 @@ from sfu_core.stats import StatsReader
 OPEN_TIMEOUT: Final = 5.0
 """Seconds that a client may take to say who it is, and again to say what it wants."""
 
+INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _MIN_SILENCE: Final = 0.1
+_log = logging.getLogger(__name__)
 
 
 class RemoteMediasoupServer(Emitter):
@@ -113,6 +116,7 @@ class RemoteMediasoupServer(Emitter):
             host,
             port,
             ssl=self._ssl,
+            ssl_handshake_timeout=None if self._ssl is None else OPEN_TIMEOUT,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
             process_request=self._admit,  # type: ignore[arg-type]
@@ -201,22 +205,17 @@ class RemoteMediasoupServer(Emitter):
 
     async def _admit(self, socket: LobbySocket, request: HttpRequest) -> HttpResponse | None:
         """The answer to whoever may not come in."""
-        remote = socket.transport.get_extra_info("peername")
-        credentials = Credentials(
-            address=str(remote[0]) if remote else "",
-            path=request.path,
-            token=token_of(request.headers),
-            certificate=socket.transport.get_extra_info("peercert"),
-            headers=request.headers,
-        )
         try:
-            socket.identity = await self._door.admit(credentials)
+            socket.identity = await self._door.admit(credentials_of(socket, request))
         except TooManyError as error:
             return socket.respond(HTTPStatus.TOO_MANY_REQUESTS, f"{error}\n")
         except AuthenticationError as error:
             response = socket.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
+        except Exception:
+            _log.exception("a client could not be let in")
+            return socket.respond(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed to look at you\n")
         return None
 
     async def _serve(self, socket: LobbySocket) -> None:
@@ -231,13 +230,19 @@ class RemoteMediasoupServer(Emitter):
             return
         finally:
             self._lobby.leave(socket)
-        session, resumed = self._session_for(hello, socket)
+        try:
+            extra = msgspec.to_builtins(dict(self._extra_payload()), builtin_types=(bytes,))
+            session, resumed = self._session_for(hello, socket)
+        except Exception:
+            _log.exception("a client could not be greeted")
+            await socket.close(INTERNAL_ERROR, "the server failed to greet you")
+            return
         if session is None:
             await socket.close(TRY_AGAIN_LATER, "the server is full")
             return
         silence = max(_MIN_SILENCE, min(self._silence, hello.silence or self._silence))
         with contextlib.suppress(ConnectionClosed):
-            await socket.send(pack(self._welcome(session, resumed, silence)))
+            await socket.send(pack(self._welcome(session, resumed, silence, extra)))
         if not resumed:
             session.greet()
         arrived = hello.resume.received if hello.resume is not None and resumed else 0
@@ -268,7 +273,7 @@ class RemoteMediasoupServer(Emitter):
         self._spaces = {key: each for key, each in self._spaces.items() if each.alive}
         self.emit("session", len(self._sessions))
 
-    def _welcome(self, session: Session, resumed: bool, silence: float) -> Welcome:
+    def _welcome(self, session: Session, resumed: bool, silence: float, extra: dict[str, Any]) -> Welcome:
         return Welcome(
             session=session.id,
             instance=self._instance,
@@ -277,7 +282,7 @@ class RemoteMediasoupServer(Emitter):
             grace=self._terms.grace,
             silence=silence,
             version=local.version,
-            extra=dict(self._extra_payload()),
+            extra=extra,
         )
 
     async def _close(self) -> None:

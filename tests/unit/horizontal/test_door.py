@@ -15,10 +15,13 @@ from fake_hosts import FakeHost
 
 from horizontal import AuthenticationError, RemoteMediasoupClient, RemoteMediasoupServer, door
 from horizontal.door import ATTEMPTS, Credentials, Doorkeeper, Lobby, TooManyError, token_of
+from sfu_core.errors import SfuError
 
 
 def showing(token=None, address="192.0.2.1", **more):
-    return Credentials(address=address, path="/", token=token, certificate=None, headers={}, **more)
+    return Credentials(
+        address=address, path="/", token=token, certificate=None, fingerprint="", headers={}, **more
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -228,12 +231,47 @@ async def test_a_hook_sees_the_certificate(tmp_path):
     ours = Authority(tmp_path, "ours")
 
     def known(credentials):
+        assert len(credentials.fingerprint) == 64 and credentials.path == "/"
         return {"app": "an app"}.get(credentials.certificate["subject"][0][0][1], False)
 
     async with RemoteMediasoupServer(FakeHost(), ssl=ours.server(ours), authenticate=known) as server:
         async with RemoteMediasoupClient(server.url, ssl=ours.client(ours.issue("app"))):
             pass
         assert "does not know you" in await refused(server.url, ssl=ours.client(ours.issue("other")))
+
+
+async def test_what_fails_at_the_door_is_logged(caplog):
+    """What the operator has added fails: it is the server's fault, and the client is told no more than that."""
+
+    def broken(*_):
+        raise ZeroDivisionError("details")
+
+    async with RemoteMediasoupServer(FakeHost(), authenticate=broken) as server:
+        client = RemoteMediasoupClient(server.url)
+        with pytest.raises(SfuError, match="answered 500") as refusal:
+            await client.ready()
+        assert "details" not in str(refusal.value) and "details" in caplog.text
+        client.destroy()
+        await client.wait_closed()
+    caplog.clear()
+    for name in ("extra_methods_factory", "extra_connection_payload"):
+        async with RemoteMediasoupServer(FakeHost(), **{name: broken}) as server:
+            client = RemoteMediasoupClient(server.url)
+            with pytest.raises(SfuError, match="cannot connect"):
+                await client.ready()
+            assert "details" in caplog.text and server.sessions == 0
+            caplog.clear()
+            client.destroy()
+            await client.wait_closed()
+
+
+def test_urls():
+    client = RemoteMediasoupClient(ssl=ssl.create_default_context())
+    with pytest.raises(TypeError, match="wss:"):
+        client.open("ws://192.0.2.1")
+    for wrong in ("http://192.0.2.1", "", "media.example.com", "ws://"):
+        with pytest.raises(TypeError, match="url"):
+            RemoteMediasoupClient().open(wrong)
 
 
 async def test_no_secret_is_logged(caplog):
