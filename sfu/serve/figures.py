@@ -80,7 +80,7 @@ class Observer:
             return
         for host in self._stack.horizontal.hosts:
             labels = {"host": host.manager.url}
-            figures.gauge("sfu_host_usable", "Whether the server there can be used.", host.usable, **labels)
-            figures.gauge("sfu_host_draining", "Whether it gets nothing new.", host.draining, **labels)
+            figures.gauge("sfu_host_open", "Whether it gets new workers.", host.open, **labels)
+            figures.gauge("sfu_host_draining", "Whether it is to become empty.", host.draining, **labels)
             figures.gauge("sfu_host_load_percent", "Of all its processors.", host.load, **labels)
             figures.gauge("sfu_host_workers", "Workers that we have there.", len(host.workers), **labels)

@@ -62,7 +62,7 @@ async def test_every_composition_carries_a_call(name: str) -> None:
             if name == "vertical":
                 assert [key for key in figures if key.startswith('sfu_core_load_percent{core="1"')]
             if count == 2:
-                assert sum(value for key, value in figures.items() if key.startswith("sfu_host_usable")) == 2
+                assert sum(value for key, value in figures.items() if key.startswith("sfu_host_open")) == 2
             worker.close()
 
 
@@ -254,12 +254,13 @@ async def test_servers_find_each_other_in_a_directory(tmp_path: Path) -> None:
         *("redis-server", "--port", "0", "--unixsocket", f"{tmp_path}/redis", "--save", "", "--dir", str(tmp_path)),
         stdout=asyncio.subprocess.DEVNULL,
     )
+    hosts: list[Served] = []
     try:
         await until(lambda: (tmp_path / "redis").exists(), 10)
         directory = ("--directory", f"unix://{tmp_path}/redis")
         async with served(*directory, "--cluster", quiet=False) as cluster:
             assert not await cluster.healthy()
-            hosts = [await _announced(directory) for _ in range(2)]
+            hosts += [await _announced(directory) for _ in range(2)]
             await eventually(lambda: _usable(cluster, 2), 20)
             async with RemoteMediasoupClient(cluster.url) as client:
                 worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
@@ -269,6 +270,8 @@ async def test_servers_find_each_other_in_a_directory(tmp_path: Path) -> None:
             await hosts.pop().end(signal.SIGKILL)
             await eventually(lambda: _usable(cluster, 0), 30)
     finally:
+        for left in hosts:
+            await left.end(signal.SIGKILL)
         redis.terminate()
         await redis.wait()
 
@@ -282,7 +285,7 @@ async def _announced(directory: tuple[str, ...]) -> Served:
 
 async def _usable(cluster: Served, count: int) -> bool:
     figures = await cluster.figures()
-    return sum(value for key, value in figures.items() if key.startswith("sfu_host_usable")) == count
+    return sum(value for key, value in figures.items() if key.startswith("sfu_host_open")) == count
 
 
 async def test_what_is_wrong_at_the_start_is_said() -> None:
