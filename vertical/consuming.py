@@ -40,18 +40,20 @@ class Consuming:
                 raise
             if member is not producer.source.transport.member:
                 reply.score = views.scores(reply.score, producer.source, message.type)
-            if not (producer.closed or producer.source.closed):  # else its member is saying that it has just ended
-                consumer = Consumer(
-                    id=id,
-                    transport=transport,
-                    producer=producer,
-                    paused=message.paused,
-                    type=message.type,
-                    score=reply.score,
-                )
-                self._tree.add(consumer)
-                await self._want(consumer)
-                check_open(transport)
+            if producer.closed or producer.source.closed:  # its member is saying that it has just ended
+                self._release(producer, member, id)
+                return reply
+            consumer = Consumer(
+                id=id,
+                transport=transport,
+                producer=producer,
+                paused=message.paused,
+                type=message.type,
+                score=reply.score,
+            )
+            self._tree.add(consumer)
+            await self._want(consumer)
+            check_open(transport)
             return reply
 
     async def pause(self, message: m.ConsumerPause | m.ConsumerResume, consumer: Consumer) -> None:

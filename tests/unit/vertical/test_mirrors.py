@@ -32,10 +32,14 @@ class Mirrored:
 
     async def consumer(self, core=1, **options):
         """Of the mirror, on that core."""
+        return await self.house.consume(await self.transport(core), self.mirror, **options)
+
+    async def transport(self, core):
+        """In the mirror's router, on that core."""
         while True:
             transport = await self.house.plain(self.router)
             if self.house.core_of(transport) is self.house.cores[core]:
-                return await self.house.consume(transport, self.mirror, **options)
+                return transport
 
 
 @pytest.fixture
@@ -254,6 +258,19 @@ async def test_ends_while_somebody_consumes(house, mirrored, end, turns):
             await house.quiet()
             assert consumer.closed
     await nothing_left(house)
+
+
+async def test_it_ends_when_the_core_has_made_the_consumer_and_not_said_so(house, mirrored):
+    first, transport = await mirrored.consumer(), await mirrored.transport(1)
+    house.cores[1].hold()
+    consuming = asyncio.ensure_future(house.consume(transport, mirrored.mirror))
+    await house.quiet()
+    mirrored.mirror.close()
+    await house.quiet()
+    house.cores[1].go()
+    second = await consuming
+    await nothing_left(house)
+    assert first.closed and second.closed
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 3))
