@@ -20,7 +20,7 @@ from sfu_core._core cimport MAX_LINKS, MAX_LISTENERS, MAX_SHARES, Link
 from sfu_core._door cimport Door
 from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
 from sfu_core._flows cimport FLOW_CORES
-from sfu_core._memory cimport memory_close_share, memory_open_link, memory_open_share
+from sfu_core._memory cimport memory_close_link, memory_close_share, memory_open_link, memory_open_share
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
 from sfu_core._net cimport net_local, net_make_address, net_monotonic_ns
@@ -256,7 +256,12 @@ cdef class Engine(Door):
         index = memory_open_link(self.core, memfd, capacity, side, bell_in, bell_out)
         if index == NONE:
             raise BufferError("this core has no room for another link")
-        self.post(COMMAND_ADD_LINK, index, 0, b"")
+        try:
+            self.post(COMMAND_ADD_LINK, index, 0, b"")
+        except BufferError:
+            self.core.links[index].bell_in = self.core.links[index].bell_out = -1    # they are the caller's still
+            memory_close_link(self.core, index)
+            raise
         return index + 1
 
     cdef uint32_t find_link(self, uint32_t link) except? 0xFFFFFFFF:

@@ -38,11 +38,16 @@ class Door:
         return self._listen()
 
     def offer(self, descriptors: Sequence[int]) -> tuple[str, bytes]:
-        """Hold these (they are the door's from now on) for one visitor: the door's address, and the token to show."""
+        """Hold these for one visitor: the door's address, and the token to show. They are the door's in any case."""
+        try:
+            address = self._listen()
+        except BaseException:
+            _close_all(descriptors)
+            raise
         token = secrets.token_bytes(TOKEN_BYTES)
         expiry = self._loop.call_later(LIFETIME, self._expire, token)
         self._offers[token] = (list(descriptors), expiry)
-        return self._listen(), token
+        return address, token
 
     def expect(self, secret: bytes, take: Callable[[bytes, int], None]) -> None:
         """Whoever shows this may leave a descriptor and some bytes, until `refuse`; they are `take`'s from then on."""
@@ -97,8 +102,7 @@ class Door:
                 data, descriptor = await asyncio.wait_for(_accept_deposit(self._loop, visitor), LIFETIME)
                 take(data, descriptor)
             elif descriptors:
-                socket.send_fds(visitor, [b"!"], descriptors)
-                _close_all(descriptors)
+                _give(visitor, descriptors)
 
     def _take(self, shown: bytes) -> list[int]:
         for token in self._offers:
@@ -181,6 +185,14 @@ async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Non
 def _same_user(visitor: socket.socket) -> bool:
     raw = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(raw)[1]) == os.getuid()
+
+
+def _give(visitor: socket.socket, descriptors: Sequence[int]) -> None:
+    """Who does not wait for them has left them behind: they are closed here in any case."""
+    try:
+        socket.send_fds(visitor, [b"!"], descriptors)
+    finally:
+        _close_all(descriptors)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

@@ -6,6 +6,8 @@ Control thread only.
 
 import asyncio
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import DoorKey, WorkerCloseRing, WorkerJoinRing, WorkerOpenRing
@@ -39,28 +41,30 @@ class Rings:
     def open(self, request: WorkerOpenRing) -> DoorKey:
         """WORKER_OPEN_RING."""
         self._check(request.ring_id, request.capacity)
-        memfd = make_memory("sfu-ring", 2 * (request.capacity + HEADER_BYTES))
-        bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2)]
-        self._attach(request.ring_id, memfd, request.capacity, 0, os.dup(bells[0]), os.dup(bells[1]))
-        address, token = self._door.offer([memfd, *bells])
+        held: list[int] = []
+        with _closed_on_error(held):
+            held.append(make_memory("sfu-ring", 2 * (request.capacity + HEADER_BYTES)))
+            held.extend(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
+            self._attach(request.ring_id, held[0], request.capacity, 0, held[1:])
+        try:
+            address, token = self._door.offer(held)
+        except BaseException:
+            self._drop(request.ring_id)
+            raise
         return DoorKey(address=address, token=token)
 
     async def join(self, request: WorkerJoinRing) -> None:
         """WORKER_JOIN_RING. SfuError if the neighbour does not give its end."""
         try:
-            memfd, theirs, ours = await fetch(asyncio.get_running_loop(), request.door.address, request.door.token)
+            fetched = await fetch(asyncio.get_running_loop(), request.door.address, request.door.token)
         except (OSError, ValueError, TimeoutError) as error:
             raise SfuError(f"ring {request.ring_id!r} could not be joined: {error}") from error
         try:
-            capacity = _capacity_of(memfd, request.ring_id)
+            capacity = _capacity_of(fetched, request.ring_id)
             self._check(request.ring_id, capacity)
-        except BaseException:
-            os.close(ours)
-            os.close(theirs)
-            os.close(memfd)
-            raise
-        self._attach(request.ring_id, memfd, capacity, 1, ours, theirs)
-        os.close(memfd)
+            self._attach(request.ring_id, fetched[0], capacity, 1, fetched[1:])
+        finally:
+            _close_all(fetched)
 
     def close(self, request: WorkerCloseRing) -> None:
         """WORKER_CLOSE_RING: no new transports; it goes with the last that uses it."""
@@ -93,18 +97,34 @@ class Rings:
         if not MIN_CAPACITY <= capacity <= MAX_CAPACITY or capacity & (capacity - 1):
             raise TypeError(f"capacity: {capacity} is not a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}")
 
-    def _attach(self, ring_id: str, memfd: int, capacity: int, side: int, bell_in: int, bell_out: int) -> None:
-        try:
-            self._links[ring_id] = self._engine.add_link(memfd, capacity, side, bell_in, bell_out)
-        except BaseException:
-            os.close(bell_in)
-            os.close(bell_out)
-            raise
+    def _attach(self, ring_id: str, memfd: int, capacity: int, side: int, bells: Sequence[int]) -> None:
+        """`bells`: what wakes side 0, and side 1. The engine maps the memory and takes copies of them."""
+        copies: list[int] = []
+        with _closed_on_error(copies):
+            copies.extend(map(os.dup, (bells[side], bells[1 - side])))
+            self._links[ring_id] = self._engine.add_link(memfd, capacity, side, *copies)
         self._users[ring_id] = 0
 
 
-def _capacity_of(memfd: int, ring_id: str) -> int:
+def _capacity_of(fetched: Sequence[int], ring_id: str) -> int:
+    """Of what a neighbour gave: the memory, and a bell for each side."""
     try:
+        memfd, _, _ = fetched
         return memory_size(memfd) // 2 - HEADER_BYTES
     except ValueError as error:
         raise SfuError(f"ring {ring_id!r}: {error}") from error
+
+
+@contextmanager
+def _closed_on_error(descriptors: Sequence[int]) -> Iterator[None]:
+    """Also those that are added meanwhile: whoever was to take them has not."""
+    try:
+        yield
+    except BaseException:
+        _close_all(descriptors)
+        raise
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

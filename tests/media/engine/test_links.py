@@ -258,3 +258,23 @@ def test_a_pipe_among_consumers_that_come_and_go(pair: Pair, order: tuple[int, .
     pipe.close()
     pair.run(3, lambda ms: publisher.publish())
     assert len(there.media) == 20
+
+
+def test_a_link_for_which_the_queue_has_no_room() -> None:
+    """It does not come to be, and the bells are the caller's still."""
+    rig = Rig()
+    with open(os.memfd_create("link"), "wb") as memory:
+        memory.truncate(2 * (CAPACITY + 4096))
+        bells = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+        while True:
+            try:
+                rig.engine.set_neighbour(0, 0)
+            except BufferError:
+                break
+        with pytest.raises(BufferError):
+            rig.engine.add_link(memory.fileno(), CAPACITY, 0, *bells)
+        with pytest.raises(LookupError):
+            rig.engine.close_link(1)
+    for bell in bells:
+        os.close(bell)
+    rig.close()

@@ -69,6 +69,19 @@ def test_a_wrong_token_gets_nothing_and_does_not_spoil_the_right_one(shown: byte
     run(body)
 
 
+def test_a_visitor_that_is_gone_before_it_was_served_leaves_nothing() -> None:
+    async def body(door: Door) -> None:
+        address, token = door.offer(eventfds(2))
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect("\0" + address)
+            sock.sendall(token)
+        await asyncio.sleep(0.1)
+        with pytest.raises(ConnectionError):
+            await fetch(asyncio.get_running_loop(), address, token)
+
+    run(body)
+
+
 def test_an_offer_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door_module, "LIFETIME", 0.05)
 
