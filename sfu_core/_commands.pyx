@@ -6,12 +6,12 @@ it is free again. One queue carries everything, so a command never meets an obje
 
 from libc.string cimport memcpy, memset
 
-from sfu_core._events cimport FREED_CONTEXT, FREED_LINK, FREED_SHARE, tell_freed, timer_remove, timer_want
+from sfu_core._events cimport FREED_CONTEXT, FREED_SHARE, tell_freed, timer_remove, timer_want
 from sfu_core._feedback cimport apply_rtcp
 from sfu_core._forward cimport (
     forward_if_full, forward_tick, request_key_frame, subscribe, transport_connected, unsubscribe,
 )
-from sfu_core._links cimport link_close, link_open
+from sfu_core._links cimport link_open
 from sfu_core._net cimport net_local, net_remote, net_unwatch, net_watch
 from sfu_core._output cimport (
     connection_tag, count_drop, drop_backlog, output_flush, output_raw, output_slot, socket_tag,
@@ -122,9 +122,7 @@ cdef void run_transport_command(
     elif kind == COMMAND_ADD_LINK:
         link_open(core, index)
     elif kind == COMMAND_CLOSE_LINK:
-        settle(core)
-        link_close(core, index)
-        tell_freed(core, FREED_LINK, index)
+        core.links[index].closing = 1            # at the end of the turn, when it has been read
     elif kind == COMMAND_CONNECT_LINK:
         connect_link(core, index, command)
     elif kind == COMMAND_CLEAR_SRTP:

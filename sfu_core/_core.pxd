@@ -35,6 +35,7 @@ cdef struct Link:
     int32_t bell_in              # the neighbour rings it
     int32_t bell_out
     uint32_t live
+    uint32_t closing             # once more to be read, then it goes
     uint32_t dirty               # something was written since the last publication
     uint64_t packets
     uint64_t dropped

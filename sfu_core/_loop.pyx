@@ -10,11 +10,13 @@ from libc.string cimport memcpy, memmove
 from sfu_core._bytes cimport load16
 from sfu_core._commands cimport close_connection, open_connection, release_connection, run_commands
 from sfu_core._core cimport Link
-from sfu_core._events cimport EVENT_DATAGRAM, event_bytes, event_connection, handle_of, timer_next_ns, timer_take
+from sfu_core._events cimport (
+    EVENT_DATAGRAM, FREED_LINK, event_bytes, event_connection, handle_of, tell_freed, timer_next_ns, timer_take,
+)
 from sfu_core._feedback cimport feedback_tick, receive_rtcp
 from sfu_core._forward cimport forward_if_full, forward_tick, transport_connected
 from sfu_core._ice cimport ice_data_on, ice_receive
-from sfu_core._links cimport LINK_INGRESS, LINK_RTCP, LINK_RTP, LINK_TAG, links_awake, links_may_sleep
+from sfu_core._links cimport LINK_INGRESS, LINK_RTCP, LINK_RTP, LINK_TAG, link_close, links_awake, links_may_sleep
 from sfu_core._net cimport (
     NET_RX, net_accept, net_hear_bell, net_length, net_local, net_monotonic_ns, net_receive, net_ring_bell,
     net_rx_address, net_sleep_ns, net_stream_read, net_unix_ns, net_wait, net_watch,
@@ -195,6 +197,7 @@ cdef void serve(Core *core, uint64_t tag, uint32_t ready) noexcept nogil:
     if kind == 0:
         net_hear_bell(core.command_fd)
         run_commands(core)
+        drain_links(core)
     elif kind == 3:
         net_hear_bell(core.links[index].bell_in)
         drain_links(core)
@@ -303,6 +306,16 @@ cdef void drain_links(Core *core) noexcept nogil:
     for i in range(core.link_count):
         if core.links[i].live:
             drain_link(core, &core.links[i])
+            if core.links[i].closing:            # what a neighbour wrote before it died counts
+                finish_link(core, i)
+
+
+cdef void finish_link(Core *core, uint32_t index) noexcept nogil:
+    receive_flush(core)
+    forward_tick(core)
+    output_flush(core)
+    link_close(core, index)
+    tell_freed(core, FREED_LINK, index)
 
 
 cdef void drain_link(Core *core, Link *link) noexcept nogil:

@@ -125,7 +125,6 @@ class Ports:
         self._members: dict[int, Member] = {}
         self._ports: list[Port] = []
         self._numbers = count(1)
-        self._addresses: dict[Member, str] = {}
         self._met: dict[frozenset[Member], asyncio.Future[None]] = {}
         self._let_go = -LET_GO
 
@@ -176,7 +175,6 @@ class Ports:
     def gone(self, member: Member) -> None:
         """A core has died. The next one reads its sockets, and those that it had adopted."""
         self._members.pop(member.index, None)
-        self._addresses.pop(member, None)
         self._met = {pair: met for pair, met in self._met.items() if member not in pair}
         for port in self._ports:
             port.members.pop(member, None)
@@ -202,15 +200,18 @@ class Ports:
             _log.warning("%r does not read for core %d: %s", adopter, index, error)
 
     async def _succeed(self, port: Port, member: Member) -> None:
-        with suppress(CoreGoneError):
+        try:
             await self.ready(port, member)
-            if member.index in port.adopted:
-                adopter, adopting = port.adopted.pop(member.index)
-                await asyncio.wait([adopting])
-                if not port.closed:
-                    message = m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index)
-                    adopter.tell(message)
-            self._find_readers(port)
+        except SfuError as error:
+            if member.alive and not port.closed:
+                _log.warning("%r has no part of a shared port: %s", member, error)
+            return
+        if member.index in port.adopted:
+            adopter, adopting = port.adopted.pop(member.index)
+            await asyncio.wait([adopting])
+            if not port.closed:
+                adopter.tell(m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index))
+        self._find_readers(port)
 
     # A server on a member
 
@@ -226,6 +227,7 @@ class Ports:
 
     async def _make_on(self, port: Port, member: Member) -> None:
         try:
+            await asyncio.gather(*(self._meet(member, other) for other in self._alive() if other is not member))
             message = m.WorkerShareWebRtcServer(
                 web_rtc_server_id=port.server_id,
                 listen_infos=port.infos,
@@ -234,19 +236,15 @@ class Ports:
                 secret=port.secret,
                 core=member.index,
             )
-            self._addresses[member] = (await ask(member, message)).address
-            await asyncio.gather(*(self._meet(member, other) for other in self._alive() if other is not member))
+            await ask(member, message)
         except BaseException:
-            if port.members.pop(member, None) is not None and member in self._addresses:
-                _close_on(member, port)
+            port.members.pop(member, None)
             raise
         if port.closed:  # too early for the member to have been told
             _close_on(member, port)
 
     async def _meet(self, member: Member, other: Member) -> None:
-        """Both know the ring to each other and each other's door; later, if the other one has no shared port yet."""
-        if other not in self._addresses or member not in self._addresses:
-            return
+        """Both know the ring to each other and each other's door: before they read what may be the other one's."""
         pair = frozenset((member, other))
         if pair not in self._met:
             self._met[pair] = self._start(self._introduce(member, other))
@@ -256,9 +254,10 @@ class Ports:
     async def _introduce(self, first: Member, second: Member) -> None:
         try:
             ring_id = await rings.ring_between(first, second)
-            for member, other in ((first, second), (second, first)):
-                address = self._addresses.get(other, "")
-                await ask(member, m.WorkerSetNeighbour(core=other.index, ring_id=ring_id, address=address))
+            address = ""
+            for member, other in ((first, second), (second, first), (first, second)):
+                message = m.WorkerSetNeighbour(core=other.index, ring_id=ring_id, address=address)
+                address = (await ask(member, message)).address
         except BaseException:
             self._met.pop(frozenset((first, second)), None)
             raise

@@ -10,7 +10,6 @@ from sfu_core.channel.messages import (
     IceUserNameFragment,
     IpPort,
     ListenInfo,
-    SharedPortDoor,
     TransportProtocol,
     WebRtcServerDumpResponse,
     WorkerAdoptSockets,
@@ -51,7 +50,7 @@ class WebRtcServer:
         server._begin(server.context.sockets.open_all(request.listen_infos, server.group))
 
     @classmethod
-    async def share(cls, worker: "Worker", request: WorkerShareWebRtcServer) -> SharedPortDoor:
+    async def share(cls, worker: "Worker", request: WorkerShareWebRtcServer) -> None:
         """WORKER_SHARE_WEBRTCSERVER. SfuError if its sockets cannot be fetched."""
         with await fetch_port(request.door) as fetched:
             port = SharedPort(worker.context, request.number, request.core, fetched.memfd)
@@ -63,7 +62,6 @@ class WebRtcServer:
                 raise
         port.begin(server.listeners)
         worker.handovers.add(port, request.secret)
-        return SharedPortDoor(address=worker.door.address)
 
     def _begin(self, listeners: list[Listener]) -> None:
         self.listeners = listeners

@@ -10,7 +10,7 @@ from sfu_core.channel.messages import (
     ChannelMessageHandlers,
     Counters,
     DoorKey,
-    SharedPortDoor,
+    NeighbourDoor,
     WorkerCreateRouter,
     WorkerCreateWebRtcServer,
     WorkerDumpResponse,
@@ -55,14 +55,15 @@ class Worker:
         """WORKER_CREATE_WEBRTCSERVER."""
         WebRtcServer.create(self, request)
 
-    async def share_webrtc_server(self, request: WorkerShareWebRtcServer) -> SharedPortDoor:
+    async def share_webrtc_server(self, request: WorkerShareWebRtcServer) -> None:
         """WORKER_SHARE_WEBRTCSERVER."""
-        return await WebRtcServer.share(self, request)
+        await WebRtcServer.share(self, request)
 
-    def set_neighbour(self, request: WorkerSetNeighbour) -> None:
+    def set_neighbour(self, request: WorkerSetNeighbour) -> NeighbourDoor:
         """WORKER_SET_NEIGHBOUR."""
         self.context.engine.set_neighbour(request.core, self.rings.link(request.ring_id))
         self.handovers.neighbours[request.core] = request.address
+        return NeighbourDoor(address=self.door.address)
 
     def create_router(self, request: WorkerCreateRouter) -> None:
         """WORKER_CREATE_ROUTER."""

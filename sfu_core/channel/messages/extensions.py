@@ -94,14 +94,14 @@ class RingTransportConnect(Request[None]):
     tag: U64
 
 
-class SharedPortDoor(Table):
+class NeighbourDoor(Table):
     """Where neighbours bring TCP connections that are this core's."""
 
     address: str
 
 
 @extend
-class WorkerShareWebRtcServer(Request[SharedPortDoor]):
+class WorkerShareWebRtcServer(Request[None]):
     """Like WORKER_CREATE_WEBRTCSERVER, on ports that all cores of the host share; this one is number `core` of them.
 
     Behind `door` are the table of flows and a socket for each listen info, in their order. `number` and `secret` are
@@ -119,8 +119,12 @@ class WorkerShareWebRtcServer(Request[SharedPortDoor]):
 
 
 @extend
-class WorkerSetNeighbour(Request[None]):
-    """The core of that number, among those that share ports, is at the other end of a ring, and has a door."""
+class WorkerSetNeighbour(Request[NeighbourDoor]):
+    """The core of that number, among those that share ports, is at the other end of a ring, and has a door.
+
+    Asked before the core gets sockets of a shared port, so that it can hand over what it reads. An empty `address` is
+    not known yet.
+    """
 
     METHOD = 211
     NAME = "WORKER_SET_NEIGHBOUR"

@@ -404,6 +404,7 @@ def test_a_core_that_is_gone_costs_only_what_is_for_it(host: Host) -> None:
     assert len(caller.heard.media) == 1
     # Its addresses are free at once for transports elsewhere.
     c.engine.close_link(c.links[1])
+    host.run(1)
     transport = c.transport("again")
     lost.check(name(2, "again"), a)
     assert c.states(transport)[-1] == COMPLETED
