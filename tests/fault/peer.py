@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import struct
 from contextlib import suppress
 from typing import Any
@@ -56,6 +57,18 @@ class Peer(Client):
         key = secret[:KEY] + secret[2 * KEY : 2 * KEY + SALT]
         policy = Policy(key, Policy.SSRC_ANY_OUTBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM)
         self._srtp = Session(policy)
+
+    def move(self) -> None:
+        """To another address, of which nothing has been proved yet."""
+        address = self._socket.getpeername()
+        self._socket.close()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.connect(address)
+
+    def rename(self, ice_parameters: Any) -> None:
+        """Those of an ICE restart."""
+        self._ice = ice_parameters
 
     def hello(self) -> bytes:
         """A first flight of its own, in one datagram; it ends the use of this peer."""

@@ -153,6 +153,19 @@ async def test_a_dead_cores_sockets_are_read_by_its_neighbour_until_its_successo
     assert not any(core.engine.live["socket"] for core in house.cores)
 
 
+async def test_a_core_that_is_added_has_the_port_too(house):
+    server = await make_server(house)
+    house.cluster.resize(3)
+    await settled(house, lambda: len(house.cores) == 3 and house.cores[2].worker.servers)
+    third = house.cores[2]
+    assert ports_of(third) == ports_of(house.cores[0])
+    assert third.worker.handovers.neighbours.keys() == {0, 1}
+    assert [sorted(core.worker.handovers.neighbours) for core in house.cores[:2]] == [[1, 2], [0, 2]]
+    third.context.certificate = certificate
+    transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(3)]
+    assert {house.core_of(each) for each in transports} == set(house.cores)
+
+
 @pytest.fixture
 def three(runner):
     house = runner.run(House.open(3))
