@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import stat
 import struct
-from collections.abc import Coroutine
-from typing import Any
 
 from sfu_core.worker.context import Context
 from sfu_core.worker.dispatch import Event, Slab
@@ -57,15 +56,16 @@ class Handovers:
         if port is None or address is None:
             self._left(fd)
         else:
-            self._start(self._take_out(address, secret, _LISTENER.pack(listener) + data, fd))
+            work = self._take_out(address, secret, _LISTENER.pack(listener) + data, fd)
+            task = self._context.loop.create_task(work)
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(lambda _: self._left(fd))  # also if it is cancelled before it has begun
 
     async def _take_out(self, address: str, secret: bytes, data: bytes, fd: int) -> None:
-        try:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(TIMEOUT):
-                    await deposit(self._context.loop, address, secret, data, fd)
-        finally:
-            self._left(fd)
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(TIMEOUT):
+                await deposit(self._context.loop, address, secret, data, fd)
 
     def _left(self, fd: int) -> None:
         os.close(fd)
@@ -75,17 +75,17 @@ class Handovers:
     def _take_in(self, port: SharedPort, data: bytes, fd: int) -> None:
         """The door gives the descriptor away."""
         try:
-            with socket.socket(fileno=os.dup(fd)) as sock:
-                stream = sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6)
             handle = port.tcp_listener(_LISTENER.unpack_from(data)[0])
-            if not stream or handle is None:
+            if handle is None or not _is_stream(fd):
                 raise ValueError("no connection of ours")
             self._context.engine.add_connection(handle, fd, data[_LISTENER.size :])
         except (OSError, ValueError, TypeError, LookupError, BufferError, struct.error) as error:
             os.close(fd)
             self._context.logs.debug("ice", f"a connection that a neighbour has brought was refused: {error}")
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._context.loop.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+
+def _is_stream(fd: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        return sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6)

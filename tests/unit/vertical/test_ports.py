@@ -153,8 +153,20 @@ async def test_a_dead_cores_sockets_are_read_by_its_neighbour_until_its_successo
     assert not any(core.engine.live["socket"] for core in house.cores)
 
 
-async def test_a_core_that_is_added_has_the_port_too(house):
+@pytest.fixture
+def three(runner):
+    house = runner.run(House.open(3))
+    yield house
+    runner.run(house.close())
+
+
+async def test_a_core_that_is_added_has_the_port_too(three):
+    house = three
+    house.cluster.resize(2)
+    house.cores[2].kill()  # there are enough
+    await house.quiet()
     server = await make_server(house)
+    assert len(house.cores) == 2
     house.cluster.resize(3)
     await settled(house, lambda: len(house.cores) == 3 and house.cores[2].worker.servers)
     third = house.cores[2]
@@ -164,13 +176,6 @@ async def test_a_core_that_is_added_has_the_port_too(house):
     third.context.certificate = certificate
     transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(3)]
     assert {house.core_of(each) for each in transports} == set(house.cores)
-
-
-@pytest.fixture
-def three(runner):
-    house = runner.run(House.open(3))
-    yield house
-    runner.run(house.close())
 
 
 async def test_who_read_for_a_dead_core_dies_as_well(three):

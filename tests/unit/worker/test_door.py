@@ -1,6 +1,7 @@
 """The door: descriptors for whoever shows the right token, once, in time."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from sfu_core.worker import door as door_module
-from sfu_core.worker.door import MAX_VISITORS, Door, fetch
+from sfu_core.worker.door import MAX_DEPOSIT, MAX_VISITORS, Door, deposit, fetch
+
+SECRET = b"s" * 32
 
 
 def run(body: Callable[[Door], Any]) -> None:
@@ -117,5 +120,71 @@ def test_nobody_listens_before_the_first_offer_or_after_closing() -> None:
         door.close()
         with pytest.raises(OSError):
             await fetch(asyncio.get_running_loop(), address, token)
+
+    run(body)
+
+
+# Deposits
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_a_deposit_brings_a_descriptor_and_bytes_as_often_as_wanted() -> None:
+    async def body(door: Door) -> None:
+        got: list[tuple[bytes, int]] = []
+        door.expect(SECRET, lambda data, fd: got.append((data, fd)))
+        for size in (0, 1, MAX_DEPOSIT):
+            (fd,) = eventfds(1)
+            await deposit(asyncio.get_running_loop(), door.address, SECRET, bytes(size), fd)
+            os.close(fd)
+        await until(lambda: len(got) == 3)
+        assert sorted(len(data) for data, _ in got) == [0, 1, MAX_DEPOSIT]
+        for _, fd in got:
+            assert os.eventfd_read(fd) == 1 and not os.get_inheritable(fd)
+            os.close(fd)
+
+    run(body)
+
+
+def test_who_leaves_too_much_or_nothing_or_shows_a_wrong_secret_is_sent_away() -> None:
+    async def body(door: Door) -> None:
+        loop, got = asyncio.get_running_loop(), []
+        door.expect(SECRET, lambda data, fd: got.append(fd))
+        (fd,) = eventfds(1)
+        for secret, data in ((SECRET, bytes(MAX_DEPOSIT + 1)), (b"x" * 32, b"")):
+            with contextlib.suppress(OSError):
+                await deposit(loop, door.address, secret, data, fd)
+        with socket.socket(socket.AF_UNIX) as silent:  # no descriptor
+            silent.connect("\0" + door.address)
+            silent.sendall(SECRET + b"!data")
+        door.refuse(SECRET)
+        with contextlib.suppress(OSError):
+            await deposit(loop, door.address, SECRET, b"", fd)
+        await until(lambda: not door._visits)
+        os.close(fd)
+        assert got == []
+
+    run(body)
+
+
+def test_closing_sends_away_who_is_leaving_something() -> None:
+    async def body(door: Door) -> None:
+        got: list[int] = []
+        door.expect(SECRET, lambda data, fd: got.append(fd))
+        (fd,) = eventfds(1)
+        with socket.socket(socket.AF_UNIX) as slow:
+            slow.connect("\0" + door.address)
+            slow.sendall(SECRET)
+            socket.send_fds(slow, [b"!"], [fd])
+            await until(lambda: door._visits)
+            await asyncio.sleep(0.01)
+            door.close()
+            await asyncio.sleep(0.01)
+        os.close(fd)
+        assert got == []
 
     run(body)
