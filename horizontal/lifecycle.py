@@ -43,6 +43,7 @@ class ConnectingManager(Emitter):
         self._waiters: set[asyncio.Future[None]] = set()
         self._workers: set[Worker] = set()
         self._leaving: asyncio.Task[None] | None = None
+        self._ends: list[asyncio.Future[None]] = []  # of workers, while it closes
         if url is not None:
             self.open(url)
 
@@ -171,6 +172,8 @@ class ConnectingManager(Emitter):
             if before is ReadyState.CONNECTED:
                 self.emit("disconnected")
             self.emit("websocketclose", was_clean)
+        elif self._state is ReadyState.CLOSING:
+            self._stop_waiting()  # nobody will tell of their ends
 
     def lost(self) -> None:
         """What was there is gone for good."""
@@ -219,14 +222,17 @@ class ConnectingManager(Emitter):
             self.emit("mediasoup", None)
 
     async def _leave(self, workers: list[Worker]) -> None:
-        ends = [asyncio.ensure_future(worker.wait_subprocess_closed()) for worker in workers]
-        if ends:
-            _, late = await asyncio.wait(ends, timeout=WORKER_END)
-            for end in late:
-                end.cancel()
+        self._ends = [asyncio.ensure_future(worker.wait_subprocess_closed()) for worker in workers]
+        if self._ends:
+            await asyncio.wait(self._ends, timeout=WORKER_END)
+            self._stop_waiting()
         await self._disconnect()
         self._state = ReadyState.CLOSED
         self.emit("close")
+
+    def _stop_waiting(self) -> None:
+        for end in self._ends:
+            end.cancel()
 
     def _fail_waiters(self, error: Exception) -> None:
         for waiter in self._waiters:

@@ -223,6 +223,19 @@ async def test_closing_during_a_cut() -> None:
         await until(lambda: it.server.sessions == 0 and it.server.workers == [])
 
 
+async def test_a_network_that_fails_while_it_closes() -> None:
+    """Nobody will tell that the workers have ended: it stops waiting when it notices."""
+    async with site(grace=0.5) as it:
+        client = await it.client()
+        worker = await client.mediasoup.create_worker()
+        it.relay.freeze()
+        client.close()
+        began = time.monotonic()
+        await client.wait_closed()
+        assert time.monotonic() - began < 4 + SLACK  # silence, and a goodbye that nobody answers
+        assert worker.closed and worker.subprocess_closed and it.events[-1] == "close"
+
+
 async def test_nobody_there() -> None:
     """One error for a whole series of tries; the connection comes when the server does."""
     async with site() as it:

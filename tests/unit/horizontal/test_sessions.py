@@ -1,13 +1,19 @@
 """What clients have at a server: their own, or shared by name; what the operator adds; addresses."""
 
 import asyncio
+import gc
 
 import pytest
-from fake_hosts import CODECS, FakeHost
+from fake_hosts import CODECS, LOOPBACK, FakeHost
 
 from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
 from horizontal.announce import announce, announced
+from horizontal.channel import RemoteChannel, RemoteSession
+from horizontal.connection import Connection
+from horizontal.conversation import Conversation
+from horizontal.hosted import Hosted, Relay
 from horizontal.objects import Objects
+from horizontal.session import Session
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place, host_id
 from sfu_core.errors import NotFoundError, SfuError
@@ -230,3 +236,28 @@ def test_objects_end_with_their_parents():
     assert objects.closed(m.RouterDump()) == []
     assert sorted(objects.closed(m.WorkerCloseRouter(router_id="router"))) == ["b", "router"]
     assert len(objects) == 0 and objects._children == {}
+
+
+async def test_nothing_is_left_of_clients_that_have_gone():
+    """Neither at the server nor in the application, whether they said goodbye or not."""
+    kinds = (Session, Hosted, Relay, Conversation, RemoteChannel, RemoteSession, Connection)
+    host = FakeHost()
+    async with RemoteMediasoupServer(host, grace=0.05) as server:
+        for index in range(20):
+            client = RemoteMediasoupClient(server.url, session="room" if index % 3 else None)
+            worker = await (await client.ready()).create_worker()
+            router = await worker.create_router(media_codecs=CODECS)
+            transport = await router.create_plain_transport(listen_info=LOOPBACK)
+            transport.close()
+            client.destroy()
+            if index % 2:
+                client._connection._wire.abort()
+            await client.wait_closed()
+        await until(lambda: server.sessions == 0 and server.workers == [])
+        del client, worker, router, transport
+        host.cores.clear()  # it keeps them
+        await asyncio.sleep(0.1)
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, kinds)]
+        assert left == []
+        assert server._spaces == {} and server._running == {} and len(server._lobby) == 0
