@@ -281,7 +281,7 @@ class RemoteMediasoupServer(Emitter):
             received=session.conversation.received,
             grace=self._terms.grace,
             silence=silence,
-            version=local.version,
+            version=getattr(self._mediasoup(), "version", local.version),
             extra=extra,
         )
 

@@ -57,7 +57,7 @@ def test_control_side_names_nothing_compiled(part: str) -> None:
             assert not compiled, f"{path.relative_to(ROOT)} imports {compiled}"
 
 
-@pytest.mark.parametrize("name", ["sfu_core", "sfu_core.channel", "sfu_core.mediasoup"])
+@pytest.mark.parametrize("name", ["sfu_core", "sfu_core.channel", "sfu_core.mediasoup", "horizontal"])
 def test_control_side_can_be_imported_without_a_compiler(name: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", BLOCK_COMPILED.format(name=name)], cwd=ROOT, check=True)
 

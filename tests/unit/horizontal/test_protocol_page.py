@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 
 from horizontal import RemoteMediasoupServer, protocol
 from horizontal.door import ATTEMPTS
+from horizontal.server import INTERNAL_ERROR, TRY_AGAIN_LATER
 from horizontal.session import MAX_AT_WORK
 from sfu_core.channel.messages import NOTIFICATIONS
 
@@ -71,7 +72,7 @@ def test_numbers():
     assert f"subprotocol `{protocol.SUBPROTOCOL}`" in PAGE and ATTEMPTS == 10 and MAX_AT_WORK == 1024
     assert f"at most {protocol.MAX_ENTRIES} frames" in PAGE
     codes = {int(code) for line in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.M) for code in line.split(",")}
-    assert codes == set(protocol.Close) | {1013}
+    assert codes == set(protocol.Close) | {INTERNAL_ERROR, TRY_AGAIN_LATER}
     own = (protocol.CreateWorker, protocol.GetStats, protocol.Call)
     news = (protocol.WorkerEnded, protocol.WorkerAdded, protocol.Told)
     for kind in own:

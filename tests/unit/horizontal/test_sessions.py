@@ -160,6 +160,11 @@ async def test_a_mediasoup_object_is_offered():
         assert {"os", "process", "pidusages"} == stats.keys() and stats["os"]["totalmem"] > 0
 
 
+async def test_the_version_is_that_of_what_is_offered():
+    async with RemoteMediasoupServer(FakeHost(version="9.8.7")) as server, RemoteMediasoupClient(server.url) as client:
+        assert client.mediasoup.version == "9.8.7"
+
+
 async def test_a_server_that_is_full():
     async with RemoteMediasoupServer(FakeHost(), max_sessions=1) as server:
         async with RemoteMediasoupClient(server.url):
