@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import msgspec
+import pytest
 
 from horizontal import MediasoupHorizontal
 from sfu_core.channel import messages as m
@@ -27,9 +28,9 @@ PACKETS = 400
 class LocalHost(Emitter):
     """This machine under another name; it can be lost as if its power failed and its client noticed."""
 
-    def __init__(self, name: str, capacity: int = 1) -> None:
+    def __init__(self, name: str, capacity: int = 1, address: str = "127.0.0.1") -> None:
         super().__init__()
-        spawner = ProcessSpawner(announced_addresses=("127.0.0.1",))
+        spawner = ProcessSpawner(announced_addresses=(address,))
         spawner._place = msgspec.structs.replace(spawner._place, host_id=name)
         self.name = name
         self.mediasoup: Any = Mediasoup(spawner)
@@ -106,8 +107,9 @@ async def opened(*hosts: LocalHost) -> tuple[MediasoupHorizontal, Room]:
     return horizontal, room
 
 
-async def test_a_host_is_lost_under_traffic() -> None:
-    a, b = LocalHost("a"), LocalHost("b")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_host_is_lost_under_traffic(address: str) -> None:
+    a, b = LocalHost("a", address=address), LocalHost("b", address=address)
     horizontal, room = await opened(a, b)
     async with horizontal:
         heard: list[str] = []
@@ -208,3 +210,36 @@ async def encrypted(worker: Any, pid: int) -> int:
     (member,) = [member for member in worker.channel.members if member.pid == pid]
     counters = (await member.channel.request(m.WorkerGetCoreStats())).counters
     return counters["protectedPackets"]
+
+
+async def test_hosts_come_and_go_below_a_vertical() -> None:
+    """It has as many cores as there are: a host that joins adds its own, those of a lost one are not made up for."""
+    a, b = LocalHost("a", capacity=1), LocalHost("b", capacity=2)
+    horizontal = MediasoupHorizontal([a], listen_worker_died=False)
+    vertical = MediasoupVertical(horizontal, placement=spread)
+    died: list[int] = []
+    vertical.on("coredied", lambda pid, _: died.append(pid))
+    await horizontal.ready()
+    assert vertical.mediasoup is not None
+    async with horizontal:
+        worker = await vertical.mediasoup.create_worker()
+        router: Any = await worker.create_router(media_codecs=CODECS)
+
+        async def hosts() -> list[str]:
+            return sorted(horizontal.locate(core.pid)[0].name for core in await vertical.cores())
+
+        assert await hosts() == ["a"]
+        kept = await router.create_direct_transport()
+        horizontal.add(b)
+        async with asyncio.timeout(10):
+            while await hosts() != ["a", "b", "b"]:
+                await asyncio.sleep(0.02)
+        moved = [await router.create_direct_transport() for _ in range(2)]
+        b.lose()
+        await until(lambda: len(died) == 2 and all(transport.closed for transport in moved))
+        await asyncio.sleep(1)
+        assert await hosts() == ["a"] and len(died) == 2 and len(a.pids) == 1
+        assert not kept.closed and not worker.closed
+        assert not (await router.create_direct_transport()).closed
+    await vertical.wait_destroyed()
+    assert not any(is_alive(pid) for host in (a, b) for pid in host.pids)
