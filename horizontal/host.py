@@ -244,7 +244,8 @@ class Host:
 
     async def _sample(self) -> None:
         stats = await self.stats()
-        self.capacity, self.load = capacity_of(stats), load_of(stats)
+        self.capacity = capacity_of(stats)
+        self.load = (self.load + load_of(stats)) / 2 if self.usable else load_of(stats)  # a start is a short burst
         self.full = passed(self.full, self.load, self._watermark)
         self._watcher.sampled()
 

@@ -135,6 +135,10 @@ class MediasoupHorizontal(Emitter):
                 return host.manager, host.pids.own(pid) or own
         raise ValueError(f"{pid} is a pid on no member")
 
+    def accepts(self, pid: int) -> bool:
+        """Whether something new may go to the worker of a logical pid: its host can be reached, and does not drain."""
+        return any(host.open and host.pids.own(pid) is not None for host in self.hosts)
+
     def destroy(self) -> None:
         """Close all workers; members stay, unless they are its own. May be repeated."""
         if self._destroyed:

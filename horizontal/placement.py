@@ -36,14 +36,18 @@ Policy = Callable[[Sequence[Candidate]], int]
 
 
 def least_loaded(candidates: Sequence[Candidate]) -> int:
-    """Among the hosts that are not full and about as idle as the idlest: the fewest workers for what it can carry.
+    """Among the hosts that are not full, can carry one more, and are about as idle as the idlest: the one with the
+    fewest workers for what it can carry. What no host fulfils counts for none.
 
-    A worker just made has no load yet, and a sample is never exact: so small differences decide nothing, and workers
-    that are made one after the other spread over the hosts as the hosts can carry them. Of equals the first is taken.
+    A worker just made has no load yet, or that of its start, and a sample is never exact: so small differences decide
+    nothing, and workers that are made one after the other spread over the hosts as these can carry them. Of equals the
+    first is taken.
     """
-    open_ones = [index for index, each in enumerate(candidates) if not each.full] or list(range(len(candidates)))
-    idlest = min(candidates[index].load for index in open_ones)
-    alike = [index for index in open_ones if candidates[index].load < idlest + BAND]
+    indices = range(len(candidates))
+    open_ones = [index for index in indices if not candidates[index].full] or indices
+    roomy = [index for index in open_ones if candidates[index].workers < candidates[index].capacity] or open_ones
+    idlest = min(candidates[index].load for index in roomy)
+    alike = [index for index in roomy if candidates[index].load < idlest + BAND]
     return min(alike, key=lambda index: (candidates[index].workers + 1) / max(candidates[index].capacity, 1))
 
 

@@ -43,6 +43,10 @@ class Source(Protocol):
         """How many cores there can be now, at least one."""
         ...
 
+    def accepts(self, pid: int) -> bool:
+        """Whether something new may be placed on the core of that pid."""
+        ...
+
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
         """Starts a core on the processor of that number (they go round); its channel, and the pid of its process."""
         ...
@@ -59,6 +63,9 @@ class OwnCores:
 
     async def capacity(self) -> int:
         return len(self._cpus)
+
+    def accepts(self, pid: int) -> bool:
+        return True
 
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
         if "cpu" in settings.engine:
@@ -85,6 +92,9 @@ class BaseWorkers:
 
     async def capacity(self) -> int:
         return capacity_of(await self._manager.get_stats())
+
+    def accepts(self, pid: int) -> bool:
+        return not hasattr(self._manager, "accepts") or bool(self._manager.accepts(pid))
 
     async def spawn(self, index: int, settings: WorkerSettings) -> tuple[Channel, int]:
         mediasoup = self._manager.mediasoup
@@ -202,6 +212,9 @@ class Cluster:
 
     def core_failed(self, error: Exception) -> None:
         self._on_error(error)
+
+    def accepts(self, member: Member) -> bool:
+        return self._source.accepts(member.pid)
 
     def sampled(self) -> None:
         load = node_load([member.measured for member in self.members], self._count)

@@ -44,6 +44,8 @@ class Member:
         self.predicted = 0.0
         self.full = False
         self.transports = 0
+        self.retired = False
+        """It was closed because its host is to be left."""
         self.rings: dict[Member, asyncio.Future[str]] = {}
         """Shared memory with neighbours: the ids, perhaps still being made."""
         self.memory: SlabReader | None = None
@@ -153,6 +155,10 @@ class Watcher(Protocol):
 
     def sampled(self) -> None:
         """The loads are new."""
+        ...
+
+    def accepts(self, member: "Member") -> bool:
+        """Whether something new may be placed there."""
         ...
 
 
@@ -281,6 +287,7 @@ class Pool:
                 raise WorkerClosedError("the cores have ended")
             self._arrived.clear()
             await self._arrived.wait()
+        members = [member for member in members if self._watcher.accepts(member)] or members
         return members[self.policy([member.candidate(has_room(member)) for member in members])]
 
     # What happens to members
@@ -312,7 +319,8 @@ class Pool:
         del self._members[member.index]
         if self.ports is not None:
             self.ports.gone(member)
-        self._watcher.core_died(member, reason or SfuError("its channel was closed"))
+        if not member.retired:
+            self._watcher.core_died(member, reason or SfuError("its channel was closed"))
         for tenant in list(self._tenants):
             tenant.core_died(member)
         for neighbour, ring in member.rings.items():
@@ -323,28 +331,27 @@ class Pool:
     def _replace(self, index: int) -> None:
         if not self._closed and index not in self._replacing:
             self._replacing.add(index)
-            self.run(self._start_again(index)).add_done_callback(lambda _: self._replacing.discard(index))
+            self.run(self._start_again(index))
 
     async def _start_again(self, index: int) -> None:
         """Unless there are enough without it, by now."""
         tries = 0
-        while True:
-            if len(self._members) >= self._count:
-                return
+        while len(self._members) < self._count:
             try:
                 channel, pid = await self._spawn(index)
             except Exception as error:
                 self._watcher.core_failed(error)
-            else:
+                await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
+                tries += 1
+                continue
+            if len(self._members) >= self._count:
+                channel.close()
                 break
-            await asyncio.sleep(RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
-            tries += 1
-        if len(self._members) >= self._count:
-            channel.close()
-            return
-        self._adopt(index, channel, pid)
-        if self._settings != m.WorkerUpdateSettings():
-            channel.post(self._settings)
+            self._adopt(index, channel, pid)
+            if self._settings != m.WorkerUpdateSettings():
+                channel.post(self._settings)
+            break
+        self._replacing.discard(index)
 
     async def _sample(self, member: Member) -> None:
         while member.alive:
@@ -353,7 +360,17 @@ class Pool:
             except SfuError as error:
                 _log.debug("no sample of %r: %s", member, error)
             self._watcher.sampled()
+            if self._unwanted(member):
+                await member.fence()
+                member.retired = self._unwanted(member)
+            if member.retired:
+                member.channel.close()
             await asyncio.sleep(SAMPLE_INTERVAL)
+
+    def _unwanted(self, member: Member) -> bool:
+        """A host that takes nothing new, and does not count any more, is left when nothing of ours is there."""
+        busy = any(each.transports for each in self.members if each.place.shares_host_with(member.place))
+        return len(self._members) > self._count and not (busy or self._watcher.accepts(member))
 
     async def _watch(self, member: Member) -> None:
         """Kill it if it hangs: then it ends like others that die."""

@@ -35,15 +35,21 @@ class LocalHost(Emitter):
         self.name = name
         self.mediasoup: Any = Mediasoup(spawner)
         self.pids: list[int] = []
-        self.mediasoup.observer.on("newworker", lambda worker: self.pids.append(worker.pid))
+        self._alive: set[int] = set()
+        self.mediasoup.observer.on("newworker", self._follow)
         self._stats = get_stats_factory(self.mediasoup)
         self._capacity = capacity
 
     async def get_stats(self) -> Any:
         return await self._stats.get_stats() | {"capacity": self._capacity}
 
+    def _follow(self, worker: Any) -> None:
+        self.pids.append(worker.pid)
+        self._alive.add(worker.pid)
+        worker.observer.once("close", lambda: self._alive.discard(worker.pid))
+
     def lose(self) -> None:
-        for pid in self.pids:
+        for pid in self._alive:
             os.kill(pid, signal.SIGKILL)
         self.mediasoup = None
         self.emit("disconnected")
@@ -213,7 +219,8 @@ async def encrypted(worker: Any, pid: int) -> int:
 
 
 async def test_hosts_come_and_go_below_a_vertical() -> None:
-    """It has as many cores as there are: a host that joins adds its own, those of a lost one are not made up for."""
+    """It has as many cores as there are: a host that joins adds its own, one that is drained is left when nothing is
+    there any more, the cores of a lost one are not made up for."""
     a, b = LocalHost("a", capacity=1), LocalHost("b", capacity=2)
     horizontal = MediasoupHorizontal([a], listen_worker_died=False)
     vertical = MediasoupVertical(horizontal, placement=spread)
@@ -230,10 +237,28 @@ async def test_hosts_come_and_go_below_a_vertical() -> None:
 
         assert await hosts() == ["a"]
         kept = await router.create_direct_transport()
+
+        async def become(names: str) -> None:
+            async with asyncio.timeout(10):
+                while await hosts() != [*names]:
+                    await asyncio.sleep(0.02)
+
         horizontal.add(b)
-        async with asyncio.timeout(10):
-            while await hosts() != ["a", "b", "b"]:
-                await asyncio.sleep(0.02)
+        await become("abb")
+        moving = [await router.create_direct_transport() for _ in range(2)]
+        horizontal.drain(b)
+        more = await router.create_direct_transport()
+        assert horizontal.locate(await vertical.core_of(more.id) or 0)[0] is a
+        drained = asyncio.ensure_future(once(horizontal, "hostdrained"))
+        await asyncio.sleep(1.5)
+        assert await hosts() == [*"abb"] and not any(transport.closed for transport in moving)
+        for transport in moving:
+            transport.close()
+        await become("a")
+        assert (await drained) == (b,) and died == [] and not more.closed
+
+        horizontal.add(b)  # it is back
+        await become("abb")
         moved = [await router.create_direct_transport() for _ in range(2)]
         b.lose()
         await until(lambda: len(died) == 2 and all(transport.closed for transport in moved))

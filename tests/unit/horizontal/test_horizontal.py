@@ -239,9 +239,9 @@ async def test_load_decides():
     a, b = FakeHost("a"), FakeHost("b")
     a.usages = {7: {"pid": 7, "cpu": 120.0, "memory": 10}}
     horizontal, _ = await opened(a, b)
-    for _ in range(3):
+    for _ in range(2):
         await horizontal.mediasoup.create_worker()
-    assert len(a.cores) == 0 and len(b.cores) == 3
+    assert len(a.cores) == 0 and len(b.cores) == 2
     horizontal.destroy()
 
 
@@ -310,9 +310,10 @@ async def test_the_node_watermark():
     horizontal, news = await opened(a, b)
     for host, cpu in ((a, 200.0), (b, 190.0), (a, 198.0), (b, 0.0), (b, 200.0)):
         host.usages = {7: {"pid": 7, "cpu": cpu}}
-        for each in horizontal.hosts:
-            await each._sample()
-    assert [round(load) for _, load in news.of("nodewatermark")] == [98, 100]
+        for _ in range(8):  # a short burst is no load
+            for each in horizontal.hosts:
+                await each._sample()
+    assert [90 <= load <= 100 for _, load in news.of("nodewatermark")] == [True, True]
     horizontal.destroy()
 
 

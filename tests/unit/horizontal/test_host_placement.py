@@ -16,6 +16,8 @@ from horizontal.placement import Candidate, least_loaded, passed
         ([Candidate(31, workers=1), Candidate(20, workers=2)], 1),
         ([Candidate(0, workers=2, capacity=8), Candidate(0, workers=1, capacity=2)], 0),  # fewer per core
         ([Candidate(0, workers=0, capacity=2), Candidate(0, workers=0, capacity=8)], 1),
+        ([Candidate(0, workers=2, capacity=2), Candidate(40, workers=1, capacity=2)], 1),  # has room for one
+        ([Candidate(0, workers=2, capacity=2), Candidate(95, capacity=2, full=True)], 0),
         ([Candidate(0, full=True), Candidate(60)], 1),
         ([Candidate(95, full=True), Candidate(99, full=True, capacity=4)], 1),  # all are: as if none was
         ([Candidate(95, full=True), Candidate(120, full=True)], 0),

@@ -221,9 +221,13 @@ class FakeSource:
         self.settings = []
         self.failure = None
         self.capacity_now = 1000
+        self.refusing = set()  # pids
 
     async def capacity(self):
         return self.capacity_now
+
+    def accepts(self, pid):
+        return pid not in self.refusing
 
     async def spawn(self, index, settings):
         await asyncio.sleep(0)
@@ -276,7 +280,7 @@ class House:
         await self.cluster.ended()
         for core in self.source.cores:
             assert core.closed and (core.killed or core.engine.is_empty()), core.engine.live
-            assert core.refused == []
+            assert core.refused == [], core.refused
         assert self.pipes.count == self.pipes.links == 0
 
     async def plain(self, router=None):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from fake_core import FakeCore, House
 
+from sfu_core.channel.place import Place
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError, WorkerClosedError
 from vertical import members
@@ -231,3 +232,36 @@ async def test_workers_of_another_manager(house):
     await channel.ended()
     await house.quiet()
     assert len(house.cluster.switches) == 1
+
+
+async def test_a_host_that_is_to_be_left(runner):
+    """Nothing new goes there; when it is empty its cores are closed, and nobody calls that a death."""
+    house = await House.open(4, [Place(host_id=host, announced_addresses=("127.0.0.1",)) for host in "aabb"])
+    transports = [await house.plain() for _ in range(4)]
+    leaving = house.cores[2:]
+    house.source.refusing = {core.pid for core in leaving}
+    fresh = [await house.plain() for _ in range(4)]
+    assert {house.core_of(each) for each in fresh} == {*house.cores[:2]}
+    house.cluster.resize(2)
+    transports[2].close()
+    await asyncio.sleep(0.1)
+    assert not any(core.closed for core in leaving)  # the other one of that host is in use
+    transports[3].close()
+    await until(lambda: all(core.closed for core in leaving))
+    await asyncio.sleep(0.05)
+    assert house.died == [] and len(house.cluster.members) == 2 and len(house.source.cores) == 4
+    assert not any(each.closed for each in (*transports[:2], *fresh))
+    house.source.refusing = set()
+    house.cluster.resize(3)  # it is wanted again
+    await until(lambda: len(house.cluster.members) == 3)
+    await house.close()
+
+
+async def test_a_host_out_of_reach_keeps_what_it_has(runner):
+    house = await House.open(2, [Place(host_id=host, announced_addresses=("127.0.0.1",)) for host in "ab"])
+    house.source.refusing = {house.cores[1].pid}
+    await asyncio.sleep(0.1)
+    assert len(house.cores) == 2
+    house.source.refusing = {core.pid for core in house.cores}  # all are: any is better than none
+    assert not (await house.plain()).closed
+    await house.close()
