@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import host_id
-from sfu_core.errors import SfuError
+from sfu_core.errors import NotFoundError, SfuError
 from vertical import rings
 from vertical.links import CoreGoneError, ask
 from vertical.members import Member
@@ -62,6 +62,8 @@ class Port:
 
     def bind(self, default_range: tuple[int, int], indices: Sequence[int]) -> None:
         """For these cores. All, or none and an error: a port must have been free, whoever else would share it."""
+        if not indices:
+            raise CoreGoneError("all cores have just ended")
         from sfu_core._flows import new_table  # not before: who controls other hosts only has nothing compiled
         from sfu_core.worker.binding import bind, set_options
 
@@ -191,13 +193,14 @@ class Ports:
 
     async def _adopt_on(self, port: Port, index: int, adopter: Member) -> None:
         try:
-            await port.members[adopter]
+            await self.ready(port, adopter)
             message = m.WorkerAdoptSockets(
                 web_rtc_server_id=port.server_id, core=index, door=self._offer(port, index)
             )
             await ask(adopter, message)
         except (SfuError, OSError) as error:
-            _log.warning("%r does not read for core %d: %s", adopter, index, error)
+            if adopter.alive and not port.closed:
+                _log.warning("%r does not read for core %d: %s", adopter, index, error)
 
     async def _succeed(self, port: Port, member: Member) -> None:
         try:
@@ -209,7 +212,7 @@ class Ports:
         if member.index in port.adopted:
             adopter, adopting = port.adopted.pop(member.index)
             await asyncio.wait([adopting])
-            if not port.closed:
+            if member.alive and not port.closed:
                 adopter.tell(m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index))
         self._find_readers(port)
 
@@ -277,6 +280,8 @@ class Ports:
     def _offer(self, port: Port, index: int) -> m.DoorKey:
         from sfu_core.worker.door import Door
 
+        if port.closed:
+            raise NotFoundError(f"WebRtcServer {port.server_id!r} is closed")
         self._door = self._door or Door(asyncio.get_running_loop())
         try:
             address, token = self._door.offer(port.descriptors(index))

@@ -31,6 +31,7 @@ class Door:
         self._offers: dict[bytes, tuple[list[int], asyncio.TimerHandle]] = {}
         self._expected: dict[bytes, Callable[[bytes, int], None]] = {}
         self._visits: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def address(self) -> str:
@@ -38,7 +39,10 @@ class Door:
         return self._listen()
 
     def offer(self, descriptors: Sequence[int]) -> tuple[str, bytes]:
-        """Hold these for one visitor: the door's address, and the token to show. They are the door's in any case."""
+        """Hold these for one visitor: the door's address, and the token to show. They are the door's in any case.
+
+        OSError if it cannot listen, or is closed.
+        """
         try:
             address = self._listen()
         except BaseException:
@@ -59,6 +63,7 @@ class Door:
 
     def close(self) -> None:
         """Nobody is let in any more; what was not fetched is closed."""
+        self._closed = True
         self._expected.clear()
         for token in list(self._offers):
             self._expire(token)
@@ -70,6 +75,8 @@ class Door:
             self._listener = None
 
     def _listen(self) -> str:
+        if self._closed:
+            raise ConnectionError("the door is closed")
         if self._listener is None:
             name = f"sfu-core-{secrets.token_hex(16)}"
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

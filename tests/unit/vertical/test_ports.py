@@ -225,3 +225,32 @@ async def test_a_door_that_stays_shut_is_an_error(house):
     with pytest.raises(SfuError, match="could not be fetched"):
         await house.cores[0].request(message)
     assert house.cores[0].engine.is_empty()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_server_is_closed_while_a_core_is_replaced(house, turns):
+    server = await make_server(house)
+    house.cores[0].kill()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    server.close()
+    await settled(house, lambda: len(house.cores) == 2)
+    assert not any(core.worker.servers or core.engine.live["share"] for core in house.cores)
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 2))
+async def test_the_successor_dies_as_well(house, turns):
+    await make_server(house)
+    victim, other = house.cores
+    victim.kill()
+    while len(house.cores) < 2:
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    house.source.failure = SfuError("no successor yet")
+    house.source.cores[-1].kill()
+    await house.quiet()
+    assert adopted(other) == [0]
+    house.source.failure = None
+    await settled(house, lambda: len(house.cores) == 2 and not adopted(other))
+    assert ports_of(house.source.cores[-1]) == ports_of(other)

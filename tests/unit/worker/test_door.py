@@ -120,6 +120,8 @@ def test_nobody_listens_before_the_first_offer_or_after_closing() -> None:
         door.close()
         with pytest.raises(OSError):
             await fetch(asyncio.get_running_loop(), address, token)
+        with pytest.raises(ConnectionError):
+            door.offer(eventfds(1))
 
     run(body)
 
