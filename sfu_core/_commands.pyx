@@ -236,8 +236,10 @@ cdef void take_connection(Core *core, uint32_t socket, int fd, const uint8_t *da
     memcpy(c.incoming, data, length)
     c.in_length = length
     c.brought = 1
-    c.next_brought = core.first_brought
-    core.first_brought = index + 1
+    if not c.unread:                             # else a former connection of this slot is still in the list
+        c.unread = 1
+        c.next_unread = core.first_unread
+        core.first_unread = index + 1
     core.counters.tcp_handed_in += 1
 
 

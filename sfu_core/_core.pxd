@@ -115,7 +115,7 @@ cdef struct Core:
     uint32_t share_count
     uint32_t neighbours[FLOW_CORES]  # index + 1 of the link to each core that shares ports with us; 0 = none
     uint32_t neighbourhood       # numbers of neighbours are below
-    uint32_t first_brought       # index + 1 of a connection that a neighbour has brought, with bytes to look at
+    uint32_t first_unread        # index + 1 of a connection that a neighbour has brought, with bytes to look at
     uint32_t leaving             # connections on their way to neighbours
     uint32_t handed              # datagrams of neighbours that lie in receive slots
     uint32_t links_heard         # a neighbour sent something in this turn

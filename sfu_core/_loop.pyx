@@ -197,6 +197,7 @@ cdef void serve(Core *core, uint64_t tag, uint32_t ready) noexcept nogil:
     if kind == 0:
         net_hear_bell(core.command_fd)
         run_commands(core)
+        read_brought(core)
         drain_links(core)
     elif kind == 3:
         net_hear_bell(core.links[index].bell_in)
@@ -398,9 +399,10 @@ cdef void accept_connections(Core *core, uint32_t socket) noexcept nogil:
 cdef void read_brought(Core *core) noexcept nogil:
     """What connections have said before neighbours brought them."""
     cdef uint32_t index
-    while core.first_brought:
-        index = core.first_brought - 1
-        core.first_brought = core.connections[index].next_brought
+    while core.first_unread:
+        index = core.first_unread - 1
+        core.first_unread = core.connections[index].next_unread
+        core.connections[index].unread = 0
         if core.connections[index].head.state == SLOT_LIVE and not take_frames(core, index, 0):
             close_connection(core, index)
 

@@ -109,7 +109,8 @@ cdef struct Connection:
     uint32_t waits_writable
     uint32_t wanted              # number + 1 of the core that its first request names; 0 = none, or us
     uint32_t brought             # by another core, so it is ours
-    uint32_t next_brought        # index + 1 of the next one that nobody has looked at since
+    uint32_t unread              # the slot is in the list of those that were brought and not looked at since
+    uint32_t next_unread         # index + 1 of the next one there
     uint32_t in_length
     uint32_t out_start
     uint32_t out_length

@@ -11,7 +11,7 @@ from aioice import stun
 
 from tests.media.engine.rig import MS
 from tests.media.engine.test_ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_TUPLE
-from tests.media.engine.test_shared_ports import PASSWORD, SHARE, TCP, Core, Host, Peer, name
+from tests.media.engine.test_shared_ports import GROUP, PASSWORD, SHARE, TCP, Core, Host, Peer, name
 
 CONNECTION = 16
 
@@ -176,3 +176,19 @@ def test_what_nobody_took_is_closed_with_the_engine(host: Host) -> None:
     a.engine.close()
     assert peer.is_closed()
     host.cores.remove(a)
+
+
+def test_one_that_was_brought_is_closed_before_anybody_looked_at_it(host: Host) -> None:
+    """The next one gets its slot, and its place in the list of those to look at, in the same turn."""
+    core = host.cores[0]
+    other = socket.create_server(("127.0.0.1", 0))
+    second = core.engine.add_socket(other.detach(), TCP, GROUP, core.share, 2)
+    host.run(1)
+    pairs = [socket.socketpair() for _ in range(2)]
+    core.engine.add_connection(core.tcp_socket, pairs[0][0].detach(), b"\0")
+    core.engine.close_socket(core.tcp_socket)
+    core.engine.add_connection(second, pairs[1][0].detach(), b"\0")
+    host.run(1)
+    assert core.engine.slots_used()["connections"] == 1 and pairs[0][1].recv(1) == b""
+    for _, peer in pairs:
+        peer.close()
