@@ -56,6 +56,8 @@ class Port:
         """Of each core that there has been, by its index."""
         self.first: list[socket.socket] = []
         self.table = -1
+        self.tokens: set[bytes] = set()
+        """Of copies that were offered, and perhaps not fetched yet."""
         self.adopted: dict[int, tuple[Member, asyncio.Task[None]]] = {}
         """Cores that are dead, and who reads for them."""
         self.closed = False
@@ -156,6 +158,8 @@ class Ports:
         if port in self._ports:
             self._ports.remove(port)
             self._let_go = asyncio.get_running_loop().time()
+        if self._door is not None:
+            self._door.withdraw(port.tokens)
         port.close()
 
     def close_all(self) -> None:
@@ -271,7 +275,7 @@ class Ports:
         """What was let go of a moment ago is free when the media threads have closed it."""
         while True:
             try:
-                return port.bind(self._default_range, [member.index for member in self._alive()])
+                return port.bind(self._default_range, [member.index for member in self._alive()] or [0])
             except SfuError:
                 if asyncio.get_running_loop().time() - self._let_go > LET_GO:
                     raise
@@ -287,6 +291,7 @@ class Ports:
             address, token = self._door.offer(port.descriptors(index))
         except OSError as error:
             raise SfuError(f"core {index} cannot have a socket of its own: {error}") from error
+        port.tokens.add(token)
         return m.DoorKey(address=address, token=token)
 
     def _alive(self) -> Sequence[Member]:

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 TOKEN_BYTES = 32
 LIFETIME = 10.0  # seconds that an offer waits, and that a visitor may take to show a token
@@ -52,6 +52,11 @@ class Door:
         expiry = self._loop.call_later(LIFETIME, self._expire, token)
         self._offers[token] = (list(descriptors), expiry)
         return address, token
+
+    def withdraw(self, tokens: Iterable[bytes]) -> None:
+        """Close what is still held for them."""
+        for token in self._offers.keys() & tokens:
+            self._expire(token)
 
     def expect(self, secret: bytes, take: Callable[[bytes, int], None]) -> None:
         """Whoever shows this may leave a descriptor and some bytes, until `refuse`; they are `take`'s from then on."""

@@ -193,15 +193,36 @@ async def test_who_read_for_a_dead_core_dies_as_well(three):
 
 
 async def test_the_server_ends_while_a_core_is_dead(house):
-    server = await make_server(house)
+    infos = [each | {"port": 45112} for each in UDP_AND_TCP]
+    server = await make_server(house, infos)
     house.source.failure = SfuError("no successor yet")
     house.cores[1].kill()
     server.close()
     house.source.failure = None
     await settled(house, lambda: len(house.cores) == 2)
     assert not any(core.worker.servers or core.engine.live["socket"] for core in house.cores)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 45112))
+    await make_server(house, infos)
+
+
+async def test_a_core_that_dies_before_it_has_fetched_its_sockets_keeps_no_port(house):
+    infos = [each | {"port": 45113} for each in UDP_AND_TCP]
+    house.source.failure = SfuError("no successor yet")
+    second = house.cores[1]
+    put = second._put
+
+    def hold_it(item):
+        if isinstance(item[0], m.WorkerShareWebRtcServer):
+            second.hold()
+        put(item)
+
+    second._put = hold_it
+    making = asyncio.ensure_future(make_server(house, infos))
+    await settled(house, lambda: second._held)
+    second.kill()
+    server = await making
+    assert len(house.cores) == 1
+    server.close()
+    await make_server(house, infos)
 
 
 async def test_two_logical_workers_have_a_port_each(house):
