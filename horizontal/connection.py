@@ -19,7 +19,7 @@ from websockets.uri import parse_uri
 from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.errors import AuthenticationError, SessionLostError
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Resume, Welcome, pack, read_welcome
-from horizontal.wire import CLOSE_TIMEOUT, QUIET, ClientSocket, Wire
+from horizontal.wire import CLOSE_TIMEOUT, QUIET, ClientSocket, Wire, abort
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError, UnsupportedError
 from sfu_core.version import VERSION
@@ -167,7 +167,10 @@ class Connection:
                 tries += 1
                 continue
             tries = 0
-            if not await self._carry(socket, welcome):
+            if welcome.resumed and self.session is None:  # given up while the greetings were under way
+                await socket.close(Close.DONE)
+                self._each(lambda user: user.cut(True))
+            elif not await self._carry(socket, welcome):
                 return
 
     async def _reach(self) -> tuple[ClientSocket, Welcome]:
@@ -179,7 +182,7 @@ class Connection:
                 await socket.send(pack(self._hello()))
                 return socket, read_welcome(await socket.recv())
             except BaseException:
-                socket.transport.abort()
+                abort(socket)
                 self._each(lambda user: user.cut(False))
                 raise
 
@@ -291,7 +294,7 @@ async def _open(endpoint: Endpoint) -> ClientSocket:
             raise error from made[-1].lost
         raise
     if socket.subprotocol != SUBPROTOCOL:
-        socket.transport.abort()
+        abort(socket)
         raise UnsupportedError(f"the server does not speak {SUBPROTOCOL}")
     return cast(ClientSocket, socket)
 

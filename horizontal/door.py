@@ -15,7 +15,7 @@ from typing import Any, Final
 from websockets.http11 import Request as HttpRequest
 
 from horizontal.errors import AuthenticationError
-from horizontal.wire import ServerSocket
+from horizontal.wire import ServerSocket, abort
 
 ATTEMPTS: Final = 10
 """Wrong tries of one address in `WINDOW`; whoever comes from there later is not looked at for the rest of it."""
@@ -161,12 +161,12 @@ class Lobby:
         self._waiting[socket] = None
         if len(self._waiting) > self._limit:
             oldest, _ = self._waiting.popitem(last=False)
-            oldest.transport.abort()
+            abort(oldest)
 
     def clear(self) -> None:
         """All of them must go."""
         for socket in list(self._waiting):
-            socket.transport.abort()
+            abort(socket)
 
     def leave(self, socket: "LobbySocket") -> None:
         """It may stay, or is gone. Repeating changes nothing."""

@@ -55,6 +55,12 @@ class ServerSocket(_Hearing, ServerConnection):
     """The library's connection, at the server."""
 
 
+def abort(websocket: Connection) -> None:
+    """Closes it without another word."""
+    if websocket.state is not State.CLOSED:  # asyncio: what has closed by itself may not be aborted any more
+        websocket.transport.abort()
+
+
 class Wire:
     """Carries a conversation until either side closes it or falls silent."""
 
@@ -128,8 +134,7 @@ class Wire:
         """Closes without another word."""
         self.error = self.error or error
         self.abandon()
-        if self._websocket.state is not State.CLOSED:
-            self._websocket.transport.abort()
+        abort(self._websocket)
 
     def abandon(self) -> None:
         """The conversation is not ours any more, unless another wire has taken it over already."""

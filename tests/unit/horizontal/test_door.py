@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fake_hosts import FakeHost
+from websockets.protocol import State
 
 from horizontal import AuthenticationError, RemoteMediasoupClient, RemoteMediasoupServer, door
 from horizontal.door import ATTEMPTS, Credentials, Doorkeeper, Lobby, TooManyError, token_of
@@ -100,6 +101,7 @@ async def test_what_is_remembered_of_tries_is_bounded(monkeypatch):
 class Knocker:
     def __init__(self):
         self.transport = self
+        self.state = State.CONNECTING
         self.aborted = False
 
     def abort(self):

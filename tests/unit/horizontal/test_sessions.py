@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 
 import pytest
 from fake_hosts import CODECS, LOOPBACK, FakeHost
@@ -158,6 +159,31 @@ async def test_a_mediasoup_object_is_offered():
         assert worker.pid == host.cores[0].pid and server.workers[0].pid == worker.pid
         stats = await client.get_stats()
         assert {"os", "process", "pidusages"} == stats.keys() and stats["os"]["totalmem"] > 0
+
+
+async def test_a_session_is_given_up_while_it_is_resumed():
+    """The time of grace ends between the two greetings: what the server has kept is not wanted any more."""
+    greetings = []
+
+    def busy():
+        greetings.append(None)
+        if len(greetings) == 2:
+            time.sleep(0.4)  # both sides run in this loop, so the client's timer comes first
+        return {}
+
+    async with (
+        RemoteMediasoupServer(FakeHost(), extra_connection_payload=busy) as server,
+        RemoteMediasoupClient(server.url) as client,
+    ):
+        worker = await client.mediasoup.create_worker()
+        session = client._connection.session
+        session.grace = 0.2
+        client._connection._wire.abort()
+        await once(worker, "died")
+        await client.ready()
+        assert client._connection.session is not session and len(greetings) == 3
+        await client.mediasoup.create_worker()
+        await until(lambda: server.sessions == 1 and len(server.workers) == 1)
 
 
 async def test_the_version_is_that_of_what_is_offered():
