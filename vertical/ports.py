@@ -275,7 +275,7 @@ class Ports:
         """What was let go of a moment ago is free when the media threads have closed it."""
         while True:
             try:
-                return port.bind(self._default_range, [member.index for member in self._alive()] or [0])
+                return port.bind(self._default_range, [member.index for member in self._alive()])
             except SfuError:
                 if asyncio.get_running_loop().time() - self._let_go > LET_GO:
                     raise
