@@ -19,7 +19,7 @@ from sfu_core._commands cimport (
 from sfu_core._core cimport MAX_LINKS, MAX_LISTENERS, MAX_SHARES, Link
 from sfu_core._door cimport Door
 from sfu_core._engine_read cimport recv_stream_stats, send_stream_stats, transport_stats, transport_tuples
-from sfu_core._flows cimport FLOW_CORES
+from sfu_core._flows cimport FLOW_CORES, flows_bytes
 from sfu_core._memory cimport memory_close_link, memory_close_share, memory_open_link, memory_open_share
 from sfu_core._munge cimport munge_init
 from sfu_core._nack cimport nack_init
@@ -40,7 +40,7 @@ from sfu_core._types cimport (
     MAX_RID, NO_ID, TRANSPORT_DIRECT, TRANSPORT_PIPE, TRANSPORT_PLAIN, TRANSPORT_WEBRTC, Address,
 )
 
-from sfu_core._flows import sealed_size
+from sfu_core.shared_memory import memory_size
 
 # mediasoup's numbers of SRTP suites -> those of RFC 5764 and RFC 7714
 SUITES = {0: 8, 1: 7, 2: 1, 3: 2}
@@ -297,11 +297,12 @@ cdef class Engine(Door):
     # ------------------------------------------------------------ ports shared with neighbours
 
     def add_share(self, int memfd, uint32_t number, uint32_t own):
+        cdef uint64_t size = memory_size(memfd)
         cdef uint32_t index
-        if os.fstat(memfd).st_size > 1 << 32:
+        if size > flows_bytes(FLOW_CORES):
             raise TypeError("memfd is no table of flows")
         self.collect_freed()
-        index = memory_open_share(self.core, memfd, sealed_size(memfd), number, own)
+        index = memory_open_share(self.core, memfd, size, number, own)
         if index == NONE:
             raise BufferError("this core cannot share the ports of another server")
         try:

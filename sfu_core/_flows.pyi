@@ -3,9 +3,6 @@
 def new_table(cores: int) -> int:
     """A memfd with an empty table for so many cores; nobody can change its size any more."""
 
-def sealed_size(memfd: int) -> int:
-    """Bytes of a memory that nobody can take away; TypeError if somebody could."""
-
 class Flows:
     """One process's view of a table; its partition `own` is empty from then on."""
 

@@ -1,6 +1,5 @@
 """Which core owns a remote address on a port that several cores share (see the .pxd)."""
 
-import fcntl
 import os
 import secrets
 import socket
@@ -12,13 +11,13 @@ from libc.string cimport memcpy, memset
 from sfu_core._slab cimport NONE, slab_map, slab_unmap
 from sfu_core._types cimport mix64
 
+from sfu_core.shared_memory import make_memory, memory_size
+
 cdef enum:
     MAGIC = 0x574C4653           # "SFLW"
     HEADER_BYTES = 4096
     BUCKET = 8                   # entries; a tag is a byte of one word
     BUCKETS = FLOW_SLOTS // BUCKET
-
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 cdef struct Header:
@@ -186,22 +185,13 @@ def new_table(uint32_t cores):
     header.magic = MAGIC
     header.cores = cores
     header.seed = int.from_bytes(secrets.token_bytes(8), "little")
-    memfd = os.memfd_create("sfu-flows", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    memfd = make_memory("sfu-flows", flows_bytes(cores))
     try:
-        os.ftruncate(memfd, flows_bytes(cores))
         os.pwrite(memfd, (<const char *>&header)[:sizeof(header)], 0)
-        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
         os.close(memfd)
         raise
     return memfd
-
-
-def sealed_size(int memfd):
-    """Bytes of a memory that nobody can take away; TypeError if somebody could."""
-    if fcntl.fcntl(memfd, fcntl.F_GET_SEALS) & SEALS != SEALS:
-        raise TypeError("this memory could be taken away")
-    return os.fstat(memfd).st_size
 
 
 # --- for tests and fuzzing ---
@@ -214,7 +204,7 @@ cdef class Flows:
     cdef uint64_t bytes
 
     def __init__(self, int memfd, uint32_t own):
-        self.bytes = sealed_size(memfd)
+        self.bytes = memory_size(memfd)
         self.memory = slab_map(memfd, self.bytes)
         if not flows_attach(&self.table, self.memory, self.bytes, own):
             raise TypeError("no table of flows")

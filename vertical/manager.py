@@ -1,7 +1,7 @@
 """MediasoupVertical: all cores as one worker, behind mediasoup's API.
 
 Belongs to the application's event loop. The cores are processes of their own, and the switch is in a host process
-beside them (`vertical.hosted`); or they are the workers of another manager, and the switch runs here.
+beside them (`vertical.host_process`); or they are the workers of another manager, and the switch runs here.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.types import LogLevel
 from sfu_core.stats import StatsReader
 from vertical.cluster import BaseWorkers, Cluster
-from vertical.hosted import HostedCluster
+from vertical.host_process import HostedCluster
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
 

@@ -20,8 +20,6 @@ from vertical.pulse import CoreHungError, memory_of, standstill
 
 if TYPE_CHECKING:
     from sfu_core._slab_read import SlabReader
-
-if TYPE_CHECKING:
     from vertical.ports import Ports
     from vertical.tree import MirrorTransport
 

@@ -112,7 +112,7 @@ async def test_a_busy_application_delays_no_replacement() -> None:
 
 
 async def test_a_hung_host_process_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vertical.hosted.CLOSING_TIMEOUT", 0.3)
+    monkeypatch.setattr("vertical.host_process.CLOSING_TIMEOUT", 0.3)
     async with MediasoupVertical(max_workers=1) as vertical:
         assert vertical.mediasoup is not None
         worker = await vertical.mediasoup.create_worker()

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sfu_core._flows import Flows, new_table, sealed_size
+from sfu_core._flows import Flows, new_table
+from sfu_core.shared_memory import memory_size
 from tests.models.flows import FlowModel
 
 SLOTS = 16384
@@ -94,14 +95,14 @@ def test_seeds_differ() -> None:
 def test_only_sealed_memory_of_the_right_size_is_taken(table: int) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(table, 4096)
-    assert sealed_size(table) == os.fstat(table).st_size
+    assert memory_size(table) == os.fstat(table).st_size
     for number in (4, 256, 2**32 - 1):
         with pytest.raises(TypeError):
             Flows(table, number)
     loose = os.memfd_create("loose", os.MFD_ALLOW_SEALING)
     os.ftruncate(loose, 1 << 20)
-    with pytest.raises(TypeError, match="taken away"):
-        sealed_size(loose)
+    with pytest.raises(ValueError, match="taken away"):
+        Flows(loose, 0)
     os.close(loose)
     for wrong in (0, 257):
         with pytest.raises(TypeError, match="cores"):
@@ -150,7 +151,7 @@ def test_a_reader_never_sees_half_an_entry(table: int) -> None:
 
 def test_nonsense_in_the_memory_misleads_and_nothing_else(table: int) -> None:
     flows, noise = Flows(table, 0), random.Random(3)
-    memory = mmap.mmap(table, sealed_size(table))
+    memory = mmap.mmap(table, memory_size(table))
     seed = bytes(memory[16:24])
     for _ in range(30):
         memory[4096:] = noise.randbytes(1 << 16) * ((len(memory) - 4096) >> 16) + bytes((len(memory) - 4096) & 0xFFFF)

@@ -10,7 +10,7 @@ from sfu_core.channel.channel import StreamChannel
 from sfu_core.channel.process import WorkerExitError
 from vertical import host as host_module
 from vertical.host import Host
-from vertical.hosted import HostedCluster
+from vertical.host_process import HostedCluster
 
 
 class FakeProcessChannel(StreamChannel):

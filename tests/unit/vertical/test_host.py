@@ -16,7 +16,7 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError, UnsupportedError, WorkerClosedError
 from sfu_core.mediasoup import Mediasoup
-from vertical import MediasoupVertical, hosted, members
+from vertical import MediasoupVertical, host_process, members
 from vertical.host import Forwarding, number_bytes
 from vertical.placement import spread
 from vertical.switch import FIRST_PID
@@ -130,7 +130,7 @@ async def test_a_worker_right_after_the_last_one(runner, estate):
 async def test_many_at_once(runner, estate):
     here = estate()
     mediasoup = Mediasoup(here.cluster)
-    workers = await asyncio.gather(*(mediasoup.create_worker() for _ in range(3 * hosted.MOST_ASKED)))
+    workers = await asyncio.gather(*(mediasoup.create_worker() for _ in range(3 * host_process.MOST_ASKED)))
     assert len({worker.pid for worker in workers}) == len(workers) and len(here.spawner.hosts) == 1
     for worker in workers:
         worker.close()
@@ -257,7 +257,7 @@ async def test_destruction(runner, estate):
 
 async def test_a_worker_that_does_not_end(runner, estate, monkeypatch):
     """Its process is killed, and the others in it die."""
-    monkeypatch.setattr(hosted, "CLOSING_TIMEOUT", 0.05)
+    monkeypatch.setattr(host_process, "CLOSING_TIMEOUT", 0.05)
     here = estate()
     mediasoup, worker, _ = await room(here)
     other = await mediasoup.create_worker()
