@@ -36,7 +36,7 @@ from sfu_core.errors import NotFoundError, SfuError
 MAX_AT_WORK: Final = 1024
 """Requests of one client under way; more are not read from its socket."""
 
-_EARLY: Final = 16
+EARLY: Final = 16
 """Frames that may come for a worker before it exists."""
 
 _log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class Session:
         elif (relay := self._relays.get(entry.worker)) is not None:
             relay.receive((entry.frame,))
         elif (early := self._early.get(entry.worker)) is not None:
-            if len(early) == _EARLY:
+            if len(early) == EARLY:
                 raise ProtocolError(f"too many frames for worker {entry.worker}, which is not there yet")
             early.append(entry)
         # else the client has not yet heard that the worker has ended
@@ -222,10 +222,14 @@ class Session:
                 return self._call(message.method, message.arguments)
         raise AssertionError(message)
 
-    async def _create(self, number: int, settings: WorkerSettings) -> WorkerCreated:
+    def _create(self, number: int, settings: WorkerSettings) -> Awaitable[WorkerCreated]:
+        """From now on frames for it are kept: the next one may be in the same envelope."""
         if number % 2 == 0 or number in self._relays or number in self._early:
             raise TypeError(f"worker: {number} is even, or in use")
         self._early[number] = []
+        return self._start(number, settings)
+
+    async def _start(self, number: int, settings: WorkerSettings) -> WorkerCreated:
         try:
             worker = await self._offer.create_worker(settings)
             place = announced(worker.channel.place, self._addresses)

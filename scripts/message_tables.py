@@ -6,6 +6,7 @@ python scripts/message_tables.py
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
@@ -31,7 +32,8 @@ protocol.md).
 The first word of a name says which object is asked, or tells: its id is the frame's handler id (for a worker,
 the empty string). A body is a MessagePack map. `u8` to `u64` and `i8` to `i32` are integers of that range,
 `f32` and `f64` are floats, `[T]` is an array, `A | B` is either. A field with a default may be left out, and
-is left out by our own side where it has that value; a field whose type ends in `| nil` may be nil.
+is left out by our own side where it has that value; all others must be there. A field whose type ends in
+`| nil` may be nil.
 Enumerations travel as their numbers. Of several tables in one field each carries its number under the key
 `type`. Unknown keys are ignored.
 
@@ -130,7 +132,7 @@ def described(kind: type, *bases: type) -> Iterator[str]:
     """Its documentation, unless it is that of a base class or made by a tool."""
     text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
     if text and not any(text == inspect.getdoc(base) for base in bases):
-        yield text
+        yield re.sub(r"`[a-z0-9_]+`", lambda name: re.sub(r"_(\w)", lambda _: _[1].upper(), name[0]), text)
         yield ""
 
 
@@ -144,7 +146,9 @@ def shown(field: Any) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, IntEnum):
         return f"{value.value} ({value.name})"
-    return {None: "nil", True: "true", False: "false"}.get(value, value) if not isinstance(value, list) else "[]"
+    if value is None:
+        return "nil"
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def page() -> str:

