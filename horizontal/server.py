@@ -253,6 +253,7 @@ class RemoteMediasoupServer(Emitter):
         if hello.resume is not None:
             former = self._sessions.get(hello.resume.session)
             if former is not None and former.identity == socket.identity:
+                former.supersede()
                 return former, True
         if len(self._sessions) >= self._max_sessions or self._closing is not None:
             return None, False

@@ -135,14 +135,19 @@ class Session:
             if all(relay.hosted is not hosted for relay in self._relays.values()):
                 self.offer(hosted)
 
+    def supersede(self) -> None:
+        """Another connection has come: what still comes over the present one does not count any more."""
+        former, self.wire = self.wire, None
+        if former is not None:
+            former.abandon()
+            self._farewell = asyncio.ensure_future(former.close(Close.REPLACED, "replaced by a newer connection"))
+
     async def run(self, wire: Wire, arrived: int) -> None:
         """Goes on over `wire` until it is cut; then the time of grace begins, or the session ends."""
         if self._timer is not None:
             self._timer.cancel()
-        former, self.wire = self.wire, wire
-        if former is not None:
-            former.abandon()
-            self._farewell = asyncio.ensure_future(former.close(Close.REPLACED, "replaced by a newer connection"))
+        self.supersede()
+        self.wire = wire
         await wire.run(arrived, self._hold)
         if self.wire is not wire:
             return

@@ -72,6 +72,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._silent = 0
         self._holding = False
+        self._abandoned = False
         self._codes: set[int] = set()
         self.error: Exception | None = None
         """Why this side has closed it, if it has."""
@@ -89,7 +90,10 @@ class Wire:
         try:
             self._conversation.attach(self._send, self._unsent, arrived)
             while True:
-                self._conversation.receive(await self._websocket.recv())
+                message = await self._websocket.recv()
+                if self._abandoned:  # it will come again over the other one
+                    continue
+                self._conversation.receive(message)
                 if (waiting := hold()) is not None:
                     self._holding = True
                     await waiting
@@ -137,7 +141,8 @@ class Wire:
         abort(self._websocket)
 
     def abandon(self) -> None:
-        """The conversation is not ours any more, unless another wire has taken it over already."""
+        """The conversation is not ours any more: it ends, or goes on over another wire."""
+        self._abandoned = True
         self._conversation.detach(self._send)
 
     def _send(self, message: bytes) -> None:

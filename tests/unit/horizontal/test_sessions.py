@@ -6,6 +6,7 @@ import time
 
 import pytest
 from fake_hosts import CODECS, LOOPBACK, FakeHost
+from websockets.asyncio.client import connect
 
 from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
 from horizontal.announce import announce, announced
@@ -14,7 +15,20 @@ from horizontal.connection import Connection
 from horizontal.conversation import Conversation
 from horizontal.hosted import Hosted, Relay
 from horizontal.objects import Objects
+from horizontal.protocol import (
+    SERVER,
+    SERVER_CODEC,
+    Envelope,
+    GetStats,
+    Hello,
+    Resume,
+    entry,
+    pack,
+    read_envelope,
+    read_welcome,
+)
 from horizontal.session import Session
+from horizontal.wire import Wire
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place, host_id
 from sfu_core.errors import NotFoundError, SfuError
@@ -159,6 +173,35 @@ async def test_a_mediasoup_object_is_offered():
         assert worker.pid == host.cores[0].pid and server.workers[0].pid == worker.pid
         stats = await client.get_stats()
         assert {"os", "process", "pidusages"} == stats.keys() and stats["os"]["totalmem"] > 0
+
+
+async def test_what_an_old_connection_brings_late(monkeypatch):
+    """The client has come back, and says again what had not arrived; then it arrives."""
+    say = pack(Envelope(1, 0, [entry(SERVER, SERVER_CODEC.request(1, GetStats(), ""))]))
+    real = Wire.close
+
+    async def slow(self, code, reason=""):
+        await asyncio.sleep(0.2)
+        await real(self, code, reason)
+
+    monkeypatch.setattr(Wire, "close", slow)
+    options = {"subprotocols": ["sfu.1"], "compression": None}
+    async with (
+        RemoteMediasoupServer(FakeHost(), silence=30) as server,
+        connect(server.url, **options) as old,
+        connect(server.url, **options) as new,
+    ):
+        await old.send(pack(Hello()))
+        session = read_welcome(await old.recv()).session
+        await new.send(pack(Hello(resume=Resume(session, 0))))
+        assert read_welcome(await new.recv()).received == 0
+        await old.send(say)
+        await asyncio.sleep(0.05)
+        await new.send(say)
+        envelope = read_envelope(await new.recv())
+        assert envelope.number == envelope.received == 1 and len(envelope.entries) == 1
+        await new.close(1000)
+        await until(lambda: server.sessions == 0)
 
 
 async def test_a_session_is_given_up_while_it_is_resumed():
