@@ -10,8 +10,8 @@
 `docs/remote.md` says what clients and servers do, `docs/horizontal.md` how many hosts become one.
 """
 
+from horizontal.admission import Credentials
 from horizontal.client import RemoteMediasoupClient
-from horizontal.door import Credentials
 from horizontal.errors import AuthenticationError, InvalidStateError, RequestTimeoutError, SessionLostError
 from horizontal.lifecycle import ReadyState
 from horizontal.manager import MediasoupHorizontal

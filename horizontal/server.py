@@ -22,7 +22,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
 from websockets.typing import Subprotocol
 
-from horizontal.door import Authenticate, Doorkeeper, Lobby, LobbySocket, TooManyError, credentials_of
+from horizontal.admission import Authenticate, Doorkeeper, Lobby, LobbySocket, TooManyError, credentials_of
 from horizontal.errors import AuthenticationError
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Welcome, pack, read_hello
 from horizontal.session import Method, Session, Space, Tell, Terms

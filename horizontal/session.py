@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 from horizontal.announce import announced
 from horizontal.conversation import Conversation, Lane
-from horizontal.hosted import Answering, Hosted, Relay
 from horizontal.protocol import (
     SERVER,
     SERVER_CODEC,
@@ -26,6 +25,7 @@ from horizontal.protocol import (
     WorkerCreated,
     WorkerEnded,
 )
+from horizontal.served_worker import Answering, Relay, ServedWorker
 from horizontal.wire import Wire
 from sfu_core import errors
 from sfu_core.channel.codec import ProtocolError
@@ -70,20 +70,20 @@ class Space:
     def __init__(self, close_own_workers: bool) -> None:
         self._close_own_workers = close_own_workers
         self.sessions: list[Session] = []
-        self.workers: list[Hosted] = []
+        self.workers: list[ServedWorker] = []
 
     @property
     def alive(self) -> bool:
         """Somebody is in it, or may find workers in it that were kept."""
         return bool(self.sessions or (self.workers and not self._close_own_workers))
 
-    def add(self, hosted: Hosted, creator: "Session") -> None:
+    def add(self, served: ServedWorker, creator: "Session") -> None:
         """A new worker; all others of the space are told."""
-        self.workers.append(hosted)
-        hosted.on_end(lambda _: self.workers.remove(hosted))
+        self.workers.append(served)
+        served.on_end(lambda _: self.workers.remove(served))
         for session in self.sessions:
             if session is not creator:
-                session.offer(hosted)
+                session.offer(served)
 
     def leave(self, session: "Session") -> None:
         """Its last session takes the workers along, if the server does not keep them."""
@@ -93,8 +93,8 @@ class Space:
 
     def close(self) -> None:
         """Ends all workers."""
-        for hosted in list(self.workers):
-            hosted.close()
+        for served in list(self.workers):
+            served.close()
 
 
 class Session:
@@ -131,9 +131,9 @@ class Session:
 
     def greet(self) -> None:
         """Tells of the workers that the others of the space have. To be called when the client can hear it."""
-        for hosted in self._space.workers:
-            if all(relay.hosted is not hosted for relay in self._relays.values()):
-                self.offer(hosted)
+        for served in self._space.workers:
+            if all(relay.served is not served for relay in self._relays.values()):
+                self.offer(served)
 
     def supersede(self) -> None:
         """Another connection has come: what still comes over the present one does not count any more."""
@@ -167,7 +167,7 @@ class Session:
         relays, self._relays = self._relays, {}
         self._space.leave(self)
         for relay in relays.values():
-            relay.hosted.leave(relay, self._terms.close_own_workers)
+            relay.served.leave(relay, self._terms.close_own_workers)
         self.conversation.close()
         self._on_ended()
 
@@ -178,11 +178,11 @@ class Session:
         if wire is not None:
             await wire.close(code, reason)
 
-    def offer(self, hosted: Hosted) -> None:
+    def offer(self, served: ServedWorker) -> None:
         """A worker that somebody else has created."""
         number, self._next_number = self._next_number, self._next_number + 2
-        self._control.notify(WorkerAdded(worker=number, place=hosted.place), "")
-        self._join(hosted, number)
+        self._control.notify(WorkerAdded(worker=number, place=served.place), "")
+        self._join(served, number)
 
     # Frames
 
@@ -238,21 +238,21 @@ class Session:
         try:
             worker = await self._offer.create_worker(settings)
             place = announced(worker.channel.place, self._addresses)
-            hosted = Hosted(worker, place)
+            served = ServedWorker(worker, place)
             if self.over:
-                hosted.close()
+                served.close()
                 raise SfuError("the session has ended")
-            relay = self._join(hosted, number)
+            relay = self._join(served, number)
         finally:
             early = self._early.pop(number)
-        self._space.add(hosted, self)
+        self._space.add(served, self)
         relay.receive([each.frame for each in early])
         return WorkerCreated(place=place)
 
-    def _join(self, hosted: Hosted, number: int) -> Relay:
-        address = next(iter(hosted.place.announced_addresses), "")
-        relay = self._relays[number] = Relay(hosted, self.conversation, number, address)
-        hosted.on_end(lambda reason: self._worker_ended(relay, reason))
+    def _join(self, served: ServedWorker, number: int) -> Relay:
+        address = next(iter(served.place.announced_addresses), "")
+        relay = self._relays[number] = Relay(served, self.conversation, number, address)
+        served.on_end(lambda reason: self._worker_ended(relay, reason))
         return relay
 
     def _worker_ended(self, relay: Relay, reason: Exception | None) -> None:

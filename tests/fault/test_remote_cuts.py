@@ -17,6 +17,7 @@ from .processes import is_alive
 from .remote import LOOPBACK, site, until
 
 CUT = 5.0
+SHORT_CUTS = 4
 SLACK = 1.0  # seconds more than the goal, on a machine that others use too
 
 
@@ -85,7 +86,7 @@ async def test_many_short_cuts() -> None:
         made: list[Any] = []
 
         async def make() -> None:
-            for _ in range(60):
+            while it.events.count("connected") <= SHORT_CUTS:
                 made.append(await worker.create_router())
 
         making = [asyncio.ensure_future(make()) for _ in range(5)]
@@ -94,9 +95,8 @@ async def test_many_short_cuts() -> None:
             it.relay.reset()
         await asyncio.gather(*making)
         await until(lambda: it.events[-1] == "connected")
-        assert len(made) == 300
         assert sorted((await worker.dump())["routerIds"]) == sorted(router.id for router in made)
-        assert it.events.count("connected") > 3 and it.server.sessions == 1
+        assert it.server.sessions == 1
 
 
 async def test_a_network_that_falls_silent() -> None:

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from horizontal import RemoteMediasoupServer, protocol
-from horizontal.door import ATTEMPTS
+from horizontal.admission import ATTEMPTS
 from horizontal.server import INTERNAL_ERROR, TRY_AGAIN_LATER
 from horizontal.session import EARLY, MAX_AT_WORK
 from sfu_core.channel.messages import NOTIFICATIONS, WorkerDump

@@ -13,7 +13,6 @@ from horizontal.announce import announce, announced
 from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.connection import Connection
 from horizontal.conversation import Conversation
-from horizontal.hosted import Hosted, Relay
 from horizontal.objects import Objects
 from horizontal.protocol import (
     SERVER,
@@ -27,6 +26,7 @@ from horizontal.protocol import (
     read_envelope,
     read_welcome,
 )
+from horizontal.served_worker import Relay, ServedWorker
 from horizontal.session import Session
 from horizontal.wire import Wire
 from sfu_core.channel import messages as m
@@ -320,7 +320,7 @@ def test_objects_end_with_their_parents():
 
 async def test_nothing_is_left_of_clients_that_have_gone():
     """Neither at the server nor in the application, whether they said goodbye or not."""
-    kinds = (Session, Hosted, Relay, Conversation, RemoteChannel, RemoteSession, Connection)
+    kinds = (Session, ServedWorker, Relay, Conversation, RemoteChannel, RemoteSession, Connection)
     host = FakeHost()
     async with RemoteMediasoupServer(host, grace=0.05) as server:
         for index in range(20):

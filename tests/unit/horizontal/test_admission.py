@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 from fake_hosts import FakeHost
 from websockets.protocol import State
 
-from horizontal import AuthenticationError, RemoteMediasoupClient, RemoteMediasoupServer, door
-from horizontal.door import ATTEMPTS, Credentials, Doorkeeper, Lobby, TooManyError, token_of
+from horizontal import AuthenticationError, RemoteMediasoupClient, RemoteMediasoupServer, admission
+from horizontal.admission import ATTEMPTS, Credentials, Doorkeeper, Lobby, TooManyError, token_of
 from sfu_core.errors import SfuError
 
 
@@ -27,7 +27,7 @@ def showing(token=None, address="192.0.2.1", **more):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(door, "DELAY", 0.01)
+    monkeypatch.setattr(admission, "DELAY", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ async def test_too_many_tries(monkeypatch):
         with pytest.raises(TooManyError):
             await keeper.admit(showing(token))
     await keeper.admit(showing("one", address="192.0.2.2"))
-    monkeypatch.setattr(door, "WINDOW", 0.0)
+    monkeypatch.setattr(admission, "WINDOW", 0.0)
     await asyncio.sleep(0.01)
     await keeper.admit(showing("one"))
 
 
 async def test_what_is_remembered_of_tries_is_bounded(monkeypatch):
-    monkeypatch.setattr(door, "_ADDRESSES", 5)
+    monkeypatch.setattr(admission, "_ADDRESSES", 5)
     keeper = Doorkeeper([], None)
     for index in range(20):
         with pytest.raises(AuthenticationError):

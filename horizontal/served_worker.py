@@ -23,7 +23,7 @@ LINGER: Final = 2.0
 """Seconds for which an object is listened to after its end, for its last words."""
 
 
-class Hosted:
+class ServedWorker:
     """One worker; several relays if its session is shared."""
 
     def __init__(self, worker: Any, place: Place) -> None:
@@ -138,22 +138,22 @@ class Answering(FrameServer):
 class Relay(Answering):
     """A client's way to a worker, under a number of its own."""
 
-    def __init__(self, hosted: Hosted, conversation: Conversation, number: int, announced: str) -> None:
+    def __init__(self, served: ServedWorker, conversation: Conversation, number: int, announced: str) -> None:
         """`announced`: the address that is told to peers of transports which listen on all addresses."""
         super().__init__(Lane(conversation, number), self._asked, self._told)
-        self.hosted = hosted
+        self.served = served
         self.number = number
         self.owned: dict[str, m.Request[None]] = {}
         """What this client has created on the worker itself, with the request that ends it."""
         self.keeps = False
         """It has left, and what it has created stays."""
         self._announced = announced
-        hosted.join(self)
+        served.join(self)
 
     def _asked(self, message: m.Request[Any], handler_id: str) -> Any:
         announce(message, self._announced)
-        return self.hosted.request(message, handler_id, self)
+        return self.served.request(message, handler_id, self)
 
     def _told(self, message: m.Notification, handler_id: str) -> None:
         # Requests before it take a turn of the loop to get under way.
-        self._loop.call_soon(self.hosted.notify, message, handler_id)
+        self._loop.call_soon(self.served.notify, message, handler_id)
