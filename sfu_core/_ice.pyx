@@ -28,7 +28,7 @@ from sfu_core._types cimport (
 
 
 cdef uint32_t ice_receive(
-    Core *core, const Path *path, uint32_t group, const uint8_t *data, uint32_t length
+    Core *core, const Path *path, uint32_t group, const uint8_t *data, uint32_t length, bint handed
 ) noexcept nogil:
     cdef StunMessage message
     cdef uint32_t entry, transport
@@ -43,7 +43,7 @@ cdef uint32_t ice_receive(
         return NONE
     entry = ufrag_find(core, message.username, message.local_len) if message.local_len else NONE
     if entry == NONE or core.transports[entry >> 1].group != group:
-        if not steer_request(core, path, &message, data, length):
+        if handed or not steer_request(core, path, &message, data, length):
             count_drop(core, NONE, DROP_STUN_UNKNOWN_USER)
         return NONE
     transport = entry >> 1

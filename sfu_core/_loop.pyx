@@ -268,7 +268,7 @@ cdef void webrtc_datagram(
     cdef int kind = packet_kind(data, length)
     cdef uint32_t transport, tuple
     if kind == PACKET_STUN:
-        transport = ice_receive(core, path, group, data, length)
+        transport = ice_receive(core, path, group, data, length, handed)
         if transport != NONE:
             transport_connected(core, transport)
         return

@@ -239,9 +239,9 @@ def pipe_options(address: str | None) -> m.PipeTransportOptions:
     )
 
 
-def successes(results: Sequence[R | BaseException]) -> list[R]:
-    """The results; the first failure is raised."""
+def successes(results: Sequence[R | BaseException], but: type[Exception] | tuple[()] = ()) -> list[R]:
+    """The results; the first failure is raised, except those of class `but`, which are left out."""
     for result in results:
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not isinstance(result, but):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]

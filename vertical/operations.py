@@ -15,7 +15,7 @@ from vertical import mirror_views, names, views
 from vertical.consuming import Consuming
 from vertical.creations import Creations
 from vertical.hosting import Hosting, addressed, close_request, leave_ports_open
-from vertical.links import CoreGoneError, ask
+from vertical.links import CoreGoneError, ask, successes
 from vertical.members import Member, Pool
 from vertical.mirrors import Mirrors
 from vertical.news import News
@@ -121,8 +121,9 @@ class Operations:
         """WEBRTCSERVER_DUMP."""
         server = self.tree.get(server_id, Server)
         members = [member for member, made in server.members.items() if made.done()]
-        dumps = await asyncio.gather(*(ask(member, m.WebRtcServerDump(), server_id) for member in members))
-        return views.server_dump(dumps, server)
+        asked = (ask(member, m.WebRtcServerDump(), server_id) for member in members)
+        dumps = await asyncio.gather(*asked, return_exceptions=True)
+        return views.server_dump(successes(dumps, but=CoreGoneError), server)
 
     async def dump_router(self, router_id: str) -> m.RouterDumpResponse:
         """ROUTER_DUMP."""

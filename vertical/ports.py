@@ -130,7 +130,7 @@ class Ports:
         self._ports: list[Port] = []
         self._numbers = count(1)
         self._met: dict[frozenset[Member], asyncio.Future[None]] = {}
-        self._let_go = -LET_GO
+        self._last_close = -LET_GO
 
     def can_share(self) -> bool:
         """Whether all members are on this host and know how."""
@@ -157,7 +157,7 @@ class Ports:
         """The server has ended, and the members have been told."""
         if port in self._ports:
             self._ports.remove(port)
-            self._let_go = asyncio.get_running_loop().time()
+            self._last_close = asyncio.get_running_loop().time()
         if self._door is not None:
             self._door.withdraw(port.tokens)
         port.close()
@@ -277,7 +277,7 @@ class Ports:
             try:
                 return port.bind(self._default_range, [member.index for member in self._alive()])
             except SfuError:
-                if asyncio.get_running_loop().time() - self._let_go > LET_GO:
+                if asyncio.get_running_loop().time() - self._last_close > LET_GO:
                     raise
             await asyncio.sleep(RETRY)
 

@@ -159,6 +159,8 @@ class FakeEngine:
 
     def close_link(self, link: int) -> None:
         assert not [t for t in self.live["transport"].values() if t.get("link") == link], "still in use"
+        for bell in self.live["link"].get(link, {}).get("bells", ()):
+            os.close(bell)
         self._remove("link", link)
 
     def link_stats(self, link: int) -> dict[str, int]:
