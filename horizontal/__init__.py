@@ -12,15 +12,17 @@
 
 from horizontal.admission import Credentials
 from horizontal.client import RemoteMediasoupClient
-from horizontal.errors import AuthenticationError, InvalidStateError, RequestTimeoutError, SessionLostError
+from horizontal.errors import AuthenticationError, IncompatibleError, RequestTimeoutError, SessionLostError
 from horizontal.lifecycle import ReadyState
 from horizontal.manager import MediasoupHorizontal
 from horizontal.mock import RemoteMediasoupClientMock
 from horizontal.server import RemoteMediasoupServer
+from sfu_core.errors import InvalidStateError
 
 __all__ = [
     "AuthenticationError",
     "Credentials",
+    "IncompatibleError",
     "InvalidStateError",
     "MediasoupHorizontal",
     "ReadyState",

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.connection import Connection, Endpoint, checked_url
-from horizontal.errors import InvalidStateError
 from horizontal.lifecycle import ConnectingManager
 from horizontal.protocol import Call, GetStats
 from sfu_core.channel.channel import Channel
 from sfu_core.channel.settings import WorkerSettings
-from sfu_core.errors import SfuError
+from sfu_core.errors import InvalidStateError, SfuError
 from sfu_core.mediasoup import Mediasoup
 
 REQUEST_TIMEOUT: Final = 30.0

@@ -3,16 +3,16 @@
 from sfu_core.errors import SfuError, WorkerClosedError
 
 
-class InvalidStateError(SfuError):
-    """The client is not in a state in which this can be asked of it: destroyed, closed, already open."""
-
-
 class AuthenticationError(SfuError):
     """The server does not take this client: no token or certificate, or a wrong one."""
 
 
 class RequestTimeoutError(SfuError):
     """No answer within the time limit. The request may be carried out yet; what it creates is closed then."""
+
+
+class IncompatibleError(SfuError):
+    """A member of a horizontal, or a worker there, speaks another version; it is not used."""
 
 
 class SessionLostError(WorkerClosedError):

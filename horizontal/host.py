@@ -11,7 +11,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from horizontal.errors import IncompatibleError
 from horizontal.host_channel import HostChannel
+from horizontal.lifecycle import ReadyState
 from horizontal.pids import Pids
 from horizontal.placement import Candidate, passed
 from horizontal.stats import load_of
@@ -23,13 +25,8 @@ from sfu_core.version import VERSION
 
 SAMPLE_INTERVAL: Final = 2.0
 STATS_TIMEOUT: Final = 5.0
-_CLOSING: Final = 2  # of `ready_state`, as for a WebSocket
 
 _log = logging.getLogger(__name__)
-
-
-class IncompatibleError(SfuError):
-    """The member speaks another version; it is not used."""
 
 
 class Watcher(Protocol):
@@ -84,7 +81,7 @@ class Host:
         self._watermark = watermark
         self._patience = patience
         self._connected = True
-        self._starting = 0
+        self._starting: set[asyncio.Task[HostChannel]] = set()
         self._ended = False
         self._told_drained = False
         self._following: asyncio.Task[None] | None = None
@@ -102,9 +99,14 @@ class Host:
         return f"<Host {self.pids.host}: {self.manager!r}>"
 
     @property
+    def reachable(self) -> bool:
+        """Whether it answers, as far as is known."""
+        return self.usable and self._connected
+
+    @property
     def open(self) -> bool:
         """Whether new workers may be placed here."""
-        return self.usable and self._connected and not self.draining
+        return self.reachable and not self.draining
 
     @property
     def empty(self) -> bool:
@@ -113,7 +115,7 @@ class Host:
 
     def candidate(self) -> Candidate:
         """As a policy sees it."""
-        return Candidate(self.load, len(self.workers) + self._starting, self.capacity, self.full)
+        return Candidate(self.load, len(self.workers) + len(self._starting), self.capacity, self.full)
 
     # Coming and going
 
@@ -123,10 +125,12 @@ class Host:
             for event, listener in self._listeners.items():
                 self.manager.on(event, listener)
         if (mediasoup := self._api()) is not None:
-            self._mediasoup_changed(mediasoup)
+            self._connected = self.state is ReadyState.CONNECTED
+            if self._connected:
+                self._mediasoup_changed(mediasoup)
 
     def leave(self) -> None:
-        """Close all that we have here, and follow no more. May be repeated."""
+        """Close all that we have here, and follow no more. May be repeated. What is out of reach is not waited for."""
         if self._ended:
             return
         self._ended = True
@@ -137,11 +141,14 @@ class Host:
                 self.manager.remove_listener(event, listener)
         for worker in list(self.workers):
             worker.close()
+            if not self._connected:
+                worker.lose(SfuError("the host is out of reach"))
         if self.own and not self._destroyed():
             self.manager.destroy()
 
     async def ended(self) -> None:
         """After `leave()`: wait for the end of its workers."""
+        await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(worker.ended() for worker in list(self.workers)))
         if self.own and hasattr(self.manager, "wait_destroyed"):
             await self.manager.wait_destroyed()
@@ -158,7 +165,7 @@ class Host:
         if mediasoup is None:
             if self._destroyed():
                 self._gone()
-            elif getattr(self.manager, "ready_state", None) == _CLOSING:
+            elif self.state is ReadyState.CLOSING:
                 self._put_down()
             else:
                 self._lose(SfuError("the host is gone"))
@@ -183,6 +190,11 @@ class Host:
 
     def _api(self) -> Any:
         return None if self._destroyed() else self.manager.mediasoup
+
+    @property
+    def state(self) -> ReadyState:
+        """Managers that connect to nothing have none: they are there while their API is."""
+        return ReadyState(getattr(self.manager, "ready_state", ReadyState.CONNECTED))
 
     def _gone(self) -> None:
         """Its manager was destroyed by whoever owns it."""
@@ -215,6 +227,8 @@ class Host:
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
+        for starting in self._starting:
+            starting.cancel()
 
     # While it is there
 
@@ -257,14 +271,22 @@ class Host:
     # Workers
 
     async def spawn(self, settings: WorkerSettings) -> HostChannel:
-        """See `sfu_core.channel.spawner.Spawner`."""
-        self._starting += 1
+        """See `sfu_core.channel.spawner.Spawner`. SfuError as soon as the host is lost or removed."""
+        starting = self._loop.create_task(self._start(settings))
+        self._starting.add(starting)
         try:
-            worker = await self.manager.mediasoup.create_worker(**msgspec.structs.asdict(settings))
-            return self._adopt(worker)
+            return await starting
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
+            raise SfuError("the host has gone meanwhile") from None
         finally:
-            self._starting -= 1
+            self._starting.discard(starting)
             self._check_drained()
+
+    async def _start(self, settings: WorkerSettings) -> HostChannel:
+        return self._adopt(await self.manager.mediasoup.create_worker(**msgspec.structs.asdict(settings)))
 
     def _adopt(self, worker: Any) -> HostChannel:
         if worker.channel.place.protocol_version != PROTOCOL_VERSION:

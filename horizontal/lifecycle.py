@@ -5,11 +5,11 @@ Belongs to one event loop. Knows nothing of how one connects.
 
 import asyncio
 from enum import IntEnum
-from types import TracebackType
 from typing import Final, Self
 
-from horizontal.errors import InvalidStateError
-from sfu_core.mediasoup import Emitter, Mediasoup, Worker
+from sfu_core.errors import InvalidStateError
+from sfu_core.manager import Manager
+from sfu_core.mediasoup import Mediasoup, Worker
 
 WORKER_END: Final = 6.0
 """Seconds that workers may take to end when their manager closes."""
@@ -25,8 +25,8 @@ class ReadyState(IntEnum):
     CONNECTED = 4
 
 
-class ConnectingManager(Emitter):
-    """A manager: `mediasoup` is the API while there is a connection.
+class ConnectingManager(Manager):
+    """`mediasoup` is the API while there is a connection.
 
     Events, in the order of a life: `open`, `websocketopen`, `mediasoup` (the API), `connected`; `disconnected` and
     `websocketclose` (was_clean) when the other side is lost, `mediasoup` (None) when the API has gone; `error`
@@ -38,7 +38,6 @@ class ConnectingManager(Emitter):
         self._url: str | None = None
         self._state = ReadyState.CLOSED
         self._mediasoup: Mediasoup | None = None
-        self._destroyed = False
         self._was_open = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._workers: set[Worker] = set()
@@ -66,11 +65,6 @@ class ConnectingManager(Emitter):
         self._check()
         return self._mediasoup
 
-    @property
-    def destroyed(self) -> bool:
-        """Whether `destroy()` was called."""
-        return self._destroyed
-
     def open(self, url: str | None = None) -> Self:
         """Begin to connect, to `url` or where it was connected last; InvalidStateError if it is open already."""
         self._check()
@@ -94,9 +88,7 @@ class ConnectingManager(Emitter):
     def destroy(self) -> None:
         """Close for good; nothing can be asked of it afterwards. What is built on top of it hears `destroy` first."""
         self._check()
-        self._destroyed = True
-        self.emit("destroy")
-        self._close()
+        super().destroy()
 
     async def ready(self) -> Mediasoup:
         """Wait until it is connected; the API. Raises why the next try fails, if it does."""
@@ -125,11 +117,7 @@ class ConnectingManager(Emitter):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._destroyed:
-            self.destroy()
+    async def wait_destroyed(self) -> None:
         await self.wait_closed()
 
     # What those who connect do and tell
@@ -194,6 +182,9 @@ class ConnectingManager(Emitter):
             self.emit("close")
 
     # Inside
+
+    def _end(self) -> None:
+        self._close()
 
     def _close(self) -> None:
         if self._state not in (ReadyState.CLOSED, ReadyState.CLOSING):

@@ -6,24 +6,21 @@ message passes here. Members are managers of any kind, so it does not know how h
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, Self
 
-from horizontal.errors import InvalidStateError
 from horizontal.host import Host
 from horizontal.host_channel import HostChannel
+from horizontal.lifecycle import ReadyState
 from horizontal.pids import HOSTS, split_pid
 from horizontal.placement import NODE_WATERMARK, Policy, least_loaded, passed
 from horizontal.stats import reduce_stats
 from sfu_core.channel.settings import WorkerSettings
-from sfu_core.errors import SfuError
-from sfu_core.mediasoup import Emitter, Mediasoup
-from sfu_core.mediasoup.emitter import once
-
-CLOSED, CONNECTED = 3, 4
+from sfu_core.errors import InvalidStateError, SfuError
+from sfu_core.manager import Manager, check_manager, check_percentage
+from sfu_core.mediasoup import Mediasoup
 
 
-class MediasoupHorizontal(Emitter):
+class MediasoupHorizontal(Manager):
     """A manager over managers: `mediasoup` is the API, whose workers are on the least loaded hosts.
 
     It is a set of its members: `add`, `delete`, `has` and `in`, `clear`, `len`, iteration.
@@ -56,6 +53,8 @@ class MediasoupHorizontal(Emitter):
         lost; default: until it gives up by itself. Needs a running event loop.
         """
         super().__init__()
+        members = list(members)
+        _check(members, min_members, watermark_node, patience)
         self.app_data = {} if app_data is None else app_data
         self._own = own
         self._min_members = min_members
@@ -65,11 +64,10 @@ class MediasoupHorizontal(Emitter):
         self._patience = patience
         self._hosts: dict[int, Host] = {}  # by id() of the manager, which need not be hashable
         self._ending: set[asyncio.Task[None]] = set()
-        self._last_number = 0
+        self._last_number = HOSTS.start - 1
         self._ready = False
         self._crowded = False
         self._capacity = 0
-        self._destroyed = False
         self._mediasoup = Mediasoup(self, listen_worker_died=listen_worker_died)
         for member in members:
             self.add(member)
@@ -82,17 +80,12 @@ class MediasoupHorizontal(Emitter):
         return self._mediasoup if self._ready and not self._destroyed else None
 
     @property
-    def ready_state(self) -> int:
+    def ready_state(self) -> ReadyState:
         """4 when there is an API, else the best state of the members (0 connecting, 1 open, 2 closing, 3 closed)."""
         if self.mediasoup is not None:
-            return CONNECTED
-        states = [] if self._destroyed else [host.manager.ready_state for host in self._with("ready_state")]
-        return min((state for state in states if state < CONNECTED), default=CLOSED)
-
-    @property
-    def destroyed(self) -> bool:
-        """Whether `destroy()` was called."""
-        return self._destroyed
+            return ReadyState.CONNECTED
+        states = [] if self._destroyed else [host.state for host in self.hosts]
+        return min((state for state in states if state < ReadyState.CONNECTED), default=ReadyState.CLOSED)
 
     @property
     def hosts(self) -> list[Host]:
@@ -104,21 +97,13 @@ class MediasoupHorizontal(Emitter):
         """How many workers the hosts can carry on which new ones may be placed."""
         return sum(host.capacity for host in self.hosts if host.usable and not host.draining)
 
-    async def ready(self) -> Mediasoup:
-        """Wait until it is; the API."""
-        while (mediasoup := self.mediasoup) is None:
-            if self._destroyed:
-                raise InvalidStateError("it was destroyed")
-            await once(self, "mediasoup")
-        return mediasoup
-
     def host_of(self, member: object) -> Host | None:
         """What is known of a member; None if it is none."""
         return self._hosts.get(id(member))
 
     async def get_stats(self) -> Any:
-        """The sums over all members that can be used, with logical pids; `capacity` is how many workers make sense."""
-        hosts = [host for host in self.hosts if host.usable]
+        """The sums over all members within reach, with logical pids; `capacity` is how many workers make sense."""
+        hosts = [host for host in self.hosts if host.reachable]
         answers = await asyncio.gather(*(host.stats() for host in hosts), return_exceptions=True)
         total = reduce_stats(
             (stats, host.pids.logical)
@@ -139,29 +124,9 @@ class MediasoupHorizontal(Emitter):
         """Whether something new may go to the worker of a logical pid: its host can be reached, and does not drain."""
         return any(host.open and host.pids.own(pid) is not None for host in self.hosts)
 
-    def destroy(self) -> None:
-        """Close all workers; members stay, unless they are its own. May be repeated."""
-        if self._destroyed:
-            return
-        was_ready, self._destroyed = self._ready, True
-        self.emit("destroy")
-        for host in self.hosts:
-            self._dismiss(host)
-        if was_ready:
-            self.emit("mediasoup", None)
-
     async def wait_destroyed(self) -> None:
-        """After `destroy()`: wait until all workers have ended."""
+        """After `destroy()`: wait until all workers have ended, and members that are its own."""
         await asyncio.gather(*self._ending)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.destroy()
-        await self.wait_destroyed()
 
     # As a set
 
@@ -169,8 +134,7 @@ class MediasoupHorizontal(Emitter):
         """Use a manager from now on; if it is being drained, no longer. `own`: see the constructor."""
         if self._destroyed:
             raise InvalidStateError("it was destroyed")
-        if not hasattr(member, "mediasoup") or not hasattr(member, "get_stats"):
-            raise TypeError("member: needs mediasoup and get_stats")
+        check_manager(member, "member")
         if (present := self.host_of(member)) is not None:
             present.drain(False)
             self._check_capacity()
@@ -284,6 +248,13 @@ class MediasoupHorizontal(Emitter):
 
     # Inside
 
+    def _end(self) -> None:
+        """All workers; members stay, unless they are its own."""
+        for host in self.hosts:
+            self._dismiss(host)
+        if self._ready:
+            self.emit("mediasoup", None)
+
     def _dismiss(self, host: Host) -> None:
         """Out of the set; its workers may take a moment to end."""
         self._hosts.pop(id(host.manager), None)
@@ -314,15 +285,19 @@ class MediasoupHorizontal(Emitter):
         """The next one round; a number is used again as late as possible."""
         taken = {host.pids.host for host in self.hosts}
         for step in range(len(HOSTS)):
-            number = HOSTS[(self._last_number + step) % len(HOSTS)]
+            number = HOSTS[(self._last_number + 1 - HOSTS.start + step) % len(HOSTS)]
             if number not in taken:
                 self._last_number = number
                 return number
         raise SfuError(f"more than {len(HOSTS)} members")
 
-    def _with(self, name: str) -> list[Host]:
-        return [host for host in self.hosts if hasattr(host.manager, name)]
 
-    def _tell(self, event: str, *args: Any) -> None:
-        if not self._destroyed:
-            self.emit(event, *args)
+def _check(members: list[object], min_members: object, watermark: object, patience: object) -> None:
+    """TypeError for what is wrong, before anything has begun."""
+    for member in members:
+        check_manager(member, "member")
+    if type(min_members) is not int or min_members < 1:
+        raise TypeError("min_members is not a positive number")
+    check_percentage(watermark, "watermark_node")
+    if patience is not None and (type(patience) not in (int, float) or patience < 0):  # type: ignore[operator]
+        raise TypeError("patience is no number of seconds")

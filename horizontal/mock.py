@@ -6,12 +6,12 @@ Belongs to the application's event loop. There is no server, so nothing can be l
 import asyncio
 from typing import Any
 
-from horizontal.errors import InvalidStateError
 from horizontal.lifecycle import ConnectingManager
 from sfu_core.channel.channel import Channel
 from sfu_core.channel.process import ProcessSpawner
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.channel.spawner import Spawner
+from sfu_core.errors import InvalidStateError
 from sfu_core.mediasoup import Mediasoup
 from sfu_core.stats import GetStats, get_stats_factory
 

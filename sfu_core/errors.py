@@ -21,6 +21,10 @@ class WorkerClosedError(SfuError):
     """The worker is closed or has died, so the call cannot be answered."""
 
 
+class InvalidStateError(SfuError):
+    """A manager is not in a state in which this can be asked of it: destroyed, closed, already open."""
+
+
 class InternalError(SfuError):
     """The other side reported an error class that this side does not know."""
 

@@ -6,13 +6,13 @@ beside them (`vertical.host_process`); or they are the workers of another manage
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.settings import LOG_LEVELS, WorkerSettings
 from sfu_core.cores import usable_cpus
-from sfu_core.mediasoup import Emitter, Mediasoup
+from sfu_core.manager import Manager, check_manager, check_percentage
+from sfu_core.mediasoup import Mediasoup
 from sfu_core.mediasoup.types import LogLevel
 from sfu_core.stats import StatsReader
 from vertical.cluster import BaseWorkers, Cluster
@@ -23,7 +23,7 @@ from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
 GetStats = Callable[[], Awaitable[Any]]
 
 
-class MediasoupVertical(Emitter):
+class MediasoupVertical(Manager):
     """A manager: `mediasoup` is the API, whose workers each span all cores.
 
     Events: `mediasoup` (the API, or None when a base manager has lost its own), `error` (exception; a core could not
@@ -65,7 +65,6 @@ class MediasoupVertical(Emitter):
         _check(max_workers, watermark_worker, watermark_node, log_level)
         self.app_data = {} if app_data is None else app_data
         self._base = _base_of(manager, mediasoup, get_stats)
-        self._destroyed = False
         cpus = usable_cpus()
         options: dict[str, Any] = {
             "settings": WorkerSettings(
@@ -115,11 +114,6 @@ class MediasoupVertical(Emitter):
         """The pid of the host process; None while there is none, and over another manager."""
         return self._cluster.host_pid
 
-    @property
-    def destroyed(self) -> bool:
-        """Whether `destroy()` was called."""
-        return self._destroyed
-
     async def get_stats(self) -> Any:
         """Of the host, of this process, and of the host process and its cores; those of the base, if there is one.
 
@@ -132,28 +126,15 @@ class MediasoupVertical(Emitter):
             stats = self._stats.read([pid for pid in (self.host_pid, *(core.pid for core in cores)) if pid is not None])
         return stats | {"capacity": 1} if isinstance(stats, dict) else stats
 
-    def destroy(self) -> None:
-        """End all workers and all cores; a base manager stays. May be repeated."""
-        if self._destroyed:
-            return
-        self._destroyed = True
-        self._stop_listening()
-        self.emit("destroy")
-        self._cluster.close()
-        self.emit("mediasoup", None)
-
     async def wait_destroyed(self) -> None:
         """After `destroy()`: wait until all processes have ended."""
         await self._cluster.ended()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.destroy()
-        await self.wait_destroyed()
+    def _end(self) -> None:
+        """All workers and all cores; a base manager stays."""
+        self._stop_listening()
+        self._cluster.close()
+        self.emit("mediasoup", None)
 
     # Towards the base
 
@@ -187,10 +168,6 @@ class MediasoupVertical(Emitter):
             return
         loop.call_soon(lambda: self._tell("mediasoup", self.mediasoup))
 
-    def _tell(self, event: str, *args: Any) -> None:
-        if not self._destroyed:
-            self.emit(event, *args)
-
 
 class _Base:
     """A manager made of the two things that are needed of one."""
@@ -204,8 +181,7 @@ def _base_of(manager: Any, mediasoup: Any, get_stats: GetStats | None) -> Any:
     if manager is not None:
         if mediasoup is not None or get_stats is not None:
             raise TypeError("manager: not together with mediasoup or get_stats")
-        if not hasattr(manager, "mediasoup") or not hasattr(manager, "get_stats"):
-            raise TypeError("manager: needs mediasoup and get_stats")
+        check_manager(manager, "manager")
         return manager
     if (mediasoup is None) != (get_stats is None):
         raise TypeError("mediasoup and get_stats: one without the other")
@@ -215,8 +191,7 @@ def _base_of(manager: Any, mediasoup: Any, get_stats: GetStats | None) -> Any:
 def _check(max_workers: object, watermark_worker: object, watermark_node: object, log_level: object) -> None:
     if max_workers is not None and (type(max_workers) is not int or max_workers < 1):
         raise TypeError("max_workers is not a positive number")
-    for name, mark in (("watermark_worker", watermark_worker), ("watermark_node", watermark_node)):
-        if type(mark) not in (int, float) or not 0 < mark <= 100:  # type: ignore[operator]
-            raise TypeError(f"{name} is not a percentage")
+    check_percentage(watermark_worker, "watermark_worker")
+    check_percentage(watermark_node, "watermark_node")
     if log_level not in LOG_LEVELS:
         raise TypeError("log_level is none of " + ", ".join(LOG_LEVELS))

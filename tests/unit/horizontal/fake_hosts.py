@@ -35,7 +35,8 @@ class FakeHost(Emitter):
         self.cores = []
         self.parallelism = cores
         self.usages = {}
-        self.destroyed = self.closing = False
+        self.destroyed = self.closing = self.away = False
+        self.stuck = None
         self.failure = None
         self.pids = iter(range(100, 200))
         self.api = Mediasoup(self)
@@ -48,10 +49,12 @@ class FakeHost(Emitter):
 
     @property
     def ready_state(self):
-        return 4 if self.mediasoup is not None else 2 if self.closing else 0
+        return 2 if self.closing else 0 if self.away or self.mediasoup is None else 4
 
     async def spawn(self, settings):
         await asyncio.sleep(0)
+        if self.stuck is not None:
+            await self.stuck
         if self.failure is not None:
             raise self.failure
         core = HostCore(next(self.pids), self.place)
@@ -68,7 +71,7 @@ class FakeHost(Emitter):
 
     def appear(self):
         """The connection is there."""
-        self.closing = False
+        self.closing = self.away = False
         self.mediasoup = self.api
         self.emit("mediasoup", self.api)
         self.emit("connected")
@@ -83,9 +86,11 @@ class FakeHost(Emitter):
 
     def cut(self):
         """Nothing comes through any more; whatever is there may still be."""
+        self.away = True
         self.emit("disconnected")
 
     def mend(self):
+        self.away = False
         self.emit("connected")
 
     def destroy(self):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from fake_hosts import FakeHost, News, quiet
 
-from horizontal import MediasoupHorizontal
+from horizontal import MediasoupHorizontal, RemoteMediasoupClientMock
 from horizontal.host import check_version
-from horizontal.pids import split_pid
+from horizontal.pids import HOSTS, split_pid
 from sfu_core.errors import SfuError
 from sfu_core.mediasoup.extras import enhanced_once as once
 from sfu_core.version import VERSION
@@ -113,6 +113,33 @@ async def test_own_members_are_destroyed():
     assert a.destroyed and not b.destroyed
     horizontal.destroy()
     assert b.destroyed and not c.destroyed
+
+
+async def test_the_end_of_own_members_is_waited_for():
+    client = RemoteMediasoupClientMock("ws://nowhere")
+    closed = []
+    client.on("close", lambda: closed.append(True))
+    async with MediasoupHorizontal([client], own=True) as horizontal:
+        await horizontal.ready()
+    assert closed == [True]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_members": 0}, {"min_members": 1.5}, {"watermark_node": 0}, {"watermark_node": 101}, {"patience": "soon"}],
+    ids=str,
+)
+async def test_wrong_options(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=name):
+        MediasoupHorizontal([FakeHost()], **options)
+
+
+async def test_members_that_are_none_leave_nothing():
+    a = FakeHost()
+    with pytest.raises(TypeError, match="member"):
+        MediasoupHorizontal([a, object()])
+    assert not a.listeners("mediasoup")
 
 
 async def test_a_member_added_under_way_gets_the_next_worker():
@@ -232,6 +259,24 @@ async def test_workers_spread_and_their_pids_say_where():
         assert (await worker.dump())["pid"] == worker.pid
     with pytest.raises(ValueError, match="no member"):
         horizontal.locate(workers[0].pid + (9 << 22))
+    horizontal.destroy()
+
+
+async def test_numbers_of_hosts_are_used_again_as_late_as_possible():
+    horizontal, _ = await opened()
+    seen = []
+    for _ in range(len(HOSTS) + 2):
+        host = FakeHost()
+        horizontal.add(host)
+        seen.append(horizontal.host_of(host).pids.host)
+        horizontal.delete(host)
+    assert seen == [*HOSTS, *HOSTS[:2]]
+    kept = FakeHost()
+    horizontal.add(kept)
+    horizontal._last_number = HOSTS[1]
+    another = FakeHost()
+    horizontal.add(another)
+    assert horizontal.host_of(another).pids.host == horizontal.host_of(kept).pids.host + 1
     horizontal.destroy()
 
 

@@ -118,6 +118,92 @@ async def test_the_host_goes_while_a_worker_starts():
     horizontal.destroy()
 
 
+async def test_a_host_is_lost_while_a_worker_starts_there():
+    """The worker goes to another one at once, not when the call's own time has run out."""
+    a, b = FakeHost("a"), FakeHost("b")
+    horizontal, news, workers = await busy(a, b, patience=0.05)
+    workers["b"].router.close()
+    a.stuck = asyncio.get_running_loop().create_future()
+    starting = asyncio.ensure_future(horizontal.mediasoup.create_worker())
+    await quiet()
+    assert horizontal.host_of(a).candidate().workers == 2
+    a.cut()
+    async with asyncio.timeout(1):
+        assert (await starting).channel.place.host_id == "b"
+    assert horizontal.host_of(a).empty and len(a.cores) == 1
+    assert [str(each[1]) for each in news.of("error")] == ["the host has gone meanwhile"]
+    horizontal.destroy()
+
+
+async def test_a_call_that_is_cancelled_while_a_worker_starts():
+    a = FakeHost("a")
+    horizontal, news, _ = await busy(a)
+    a.stuck = asyncio.get_running_loop().create_future()
+    starting = asyncio.ensure_future(horizontal.mediasoup.create_worker())
+    await quiet()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert horizontal.host_of(a).candidate().workers == 1 and news.of("error") == []
+    horizontal.destroy()
+
+
+async def test_a_member_that_is_cut_off_when_it_is_added():
+    """It joins when it can be reached."""
+    a, b = FakeHost("a"), FakeHost("b")
+    a.cut()
+    horizontal = MediasoupHorizontal([a, b])
+    news = News(horizontal)
+    await quiet()
+    assert news.of("hostjoin") == [("hostjoin", b)]
+    assert (await horizontal.mediasoup.create_worker()).channel.place.host_id == "b"
+    a.mend()
+    await quiet()
+    assert news.of("hostjoin")[1:] == [("hostjoin", a)]
+    assert (await horizontal.mediasoup.create_worker()).channel.place.host_id == "a"
+    horizontal.destroy()
+
+
+async def test_nobody_waits_for_a_host_that_is_cut_off():
+    """Neither for its figures nor for the end of what it has."""
+    a, b = FakeHost("a"), FakeHost("b")
+    horizontal, news, workers = await busy(a, b)
+    a.cut()
+    a.get_stats = asyncio.get_running_loop().create_future  # never
+    a.cores[0].close = lambda: None
+    async with asyncio.timeout(1):
+        assert (await horizontal.get_stats())["os"]["availableParallelism"] == 2
+        horizontal.destroy()
+        await horizontal.wait_destroyed()
+    assert workers["a"].closed and not workers["a"].heard and news.of("hostlost", "workerdied") == []
+
+
+async def test_a_host_that_comes_back_with_another_version():
+    a, b = FakeHost("a"), FakeHost("b")
+    horizontal, news, _ = await busy(a, b)
+    a.crash()
+    a.api.version = "99.0"
+    a.appear()
+    await quiet()
+    assert ["version 99.0" in str(error) for _, error in news.of("error")] == [True]
+    assert (await horizontal.mediasoup.create_worker()).channel.place.host_id == "b"
+    horizontal.destroy()
+
+
+async def test_a_host_is_lost_while_it_drains():
+    a, b = FakeHost("a"), FakeHost("b")
+    horizontal, news, workers = await busy(a, b)
+    horizontal.drain(a)
+    a.crash()
+    await quiet()
+    assert [each[:2] for each in news.of("hostlost", "workerdied", "hostdrained")] == [
+        ("hostlost", a),
+        ("workerdied", workers["a"].pid),
+        ("hostdrained", a),
+    ]
+    horizontal.destroy()
+
+
 async def test_draining():
     a, b = FakeHost("a"), FakeHost("b")
     horizontal, news, workers = await busy(a, b)
