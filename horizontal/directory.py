@@ -7,7 +7,7 @@ servers are; whether one lives its connection says, so trouble with Redis ends n
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
@@ -81,7 +81,8 @@ class Directory:
 
     async def read(self) -> dict[str, Announcement]:
         """Those that have not expired, by URL; names of the others are swept out."""
-        urls = sorted(url.decode() for url in await self._redis.smembers(self._all))[: len(HOSTS)]
+        names = await self._redis.smembers(self._all)
+        urls = sorted(name.decode(errors="replace") for name in names)[: len(HOSTS)]
         texts = await self._redis.mget([self._one + url for url in urls]) if urls else []
         found = {url: each for url, text in zip(urls, texts, strict=True) if (each := _decoded(url, text)) is not None}
         if stale := [url for url, text in zip(urls, texts, strict=True) if text is None]:
@@ -93,37 +94,74 @@ class Directory:
         await self._redis.aclose()
 
 
-class Announcer:
-    """Announces one server with its manager's figures, for as long as it is open (`async with`)."""
+class _Rounds:
+    """Does something again and again for as long as it is open (`async with`)."""
 
-    def __init__(self, directory: Directory, url: str, manager: Any) -> None:
-        """`url`: where clients reach the server. The directory stays its owner's."""
-        self._directory = directory
-        self._url = url
-        self._manager = manager
-        self._state = State.SERVING
-        self._rounds = _Rounds(self._announce, directory.expiry / 3, self._failed)
-
-    async def drain(self) -> None:
-        """Say that no new workers are wanted; those there may go on."""
-        self._state = State.DRAINING
-        await self._announce()
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._rounds: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._rounds.start()
+        self._rounds = asyncio.get_running_loop().create_task(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._rounds.stop()
+        if self._rounds is not None:
+            self._rounds.cancel()
+            await asyncio.wait([self._rounds])  # until nothing is under way any more
+        await self._leave()
+
+    async def _work(self) -> None:
+        """A round."""
+        raise NotImplementedError
+
+    def _failed(self, error: Exception) -> None:
+        """A round has failed; told once, until one has worked again."""
+        raise NotImplementedError
+
+    async def _leave(self) -> None:
+        """After the last round."""
+
+    async def _run(self) -> None:
+        works = True
+        while True:
+            try:
+                await self._work()
+            except Exception as error:
+                if works:
+                    self._failed(error)
+                works = False
+            else:
+                works = True
+            await asyncio.sleep(self._interval)
+
+
+class Announcer(_Rounds):
+    """Announces one server with its manager's figures, for as long as it is open (`async with`)."""
+
+    def __init__(self, directory: Directory, url: str, manager: Any) -> None:
+        """`url`: where clients reach the server. The directory stays its owner's."""
+        super().__init__(directory.expiry / 3)
+        self._directory = directory
+        self._url = url
+        self._manager = manager
+        self._state = State.SERVING
+
+    async def drain(self) -> None:
+        """Say that no new workers are wanted; those there may go on."""
+        self._state = State.DRAINING
+        await self._work()
+
+    async def _leave(self) -> None:
         self._state = State.LEFT
         try:
-            await self._announce()
+            await self._work()
         except Exception as failure:
             self._failed(failure)
 
-    async def _announce(self) -> None:
+    async def _work(self) -> None:
         stats = await self._manager.get_stats()
         await self._directory.write(
             Announcement(url=self._url, load=round(load_of(stats), 1), capacity=capacity_of(stats), state=self._state)
@@ -133,7 +171,7 @@ class Announcer:
         _log.warning("%s is not announced: %s", self._url, error)
 
 
-class Follower:
+class Follower(_Rounds):
     """Keeps the members of a horizontal what the directory says, for as long as it is open (`async with`).
 
     A server that appears becomes a member. One that drains, or has left, gets nothing new and goes when its last worker
@@ -148,30 +186,22 @@ class Follower:
         *,
         interval: float = POLL,
     ) -> None:
-        """`make_member` makes the client for a URL; the horizontal owns it. The directory stays its owner's."""
+        """`make_member` makes the client for a URL; the horizontal owns it. The directory stays its owner's, and the
+        members stay when it is closed.
+        """
+        super().__init__(interval)
         self._directory = directory
         self._horizontal = horizontal
         self._make_member = make_member
         self._members: dict[str, Any] = {}
         self._refused: set[str] = set()
-        self._rounds = _Rounds(self._look, interval, lambda error: self._report(error))
 
     @property
     def members(self) -> dict[str, Any]:
         """Those that it has added, by URL."""
         return dict(self._members)
 
-    async def __aenter__(self) -> Self:
-        self._rounds.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The members stay."""
-        await self._rounds.stop()
-
-    async def _look(self) -> None:
+    async def _work(self) -> None:
         found = await self._directory.read()
         if self._horizontal.destroyed:
             return
@@ -188,7 +218,7 @@ class Follower:
             self._horizontal.add(member, own=True)
         except Exception as error:
             if url not in self._refused:  # told once, tried again
-                self._report(error)
+                self._failed(error)
             self._refused.add(url)
         else:
             self._refused.discard(url)
@@ -208,43 +238,9 @@ class Follower:
         elif state is not None and not host.draining:
             self._horizontal.drain(member)
 
-    def _report(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         if not self._horizontal.destroyed:
             self._horizontal.emit("error", error)
-
-
-class _Rounds:
-    """Does something again and again; a failure is told once, until it has worked again."""
-
-    def __init__(
-        self, work: Callable[[], Coroutine[Any, Any, None]], interval: float, failed: Callable[[Exception], None]
-    ) -> None:
-        self._work = work
-        self._interval = interval
-        self._failed = failed
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """Returns when nothing is under way any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def _run(self) -> None:
-        works = True
-        while True:
-            try:
-                await self._work()
-            except Exception as error:
-                if works:
-                    self._failed(error)
-                works = False
-            else:
-                works = True
-            await asyncio.sleep(self._interval)
 
 
 def _decoded(url: str, text: bytes | None) -> Announcement | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SAMPLE_INTERVAL: Final = 1.0
 FENCE_TIMEOUT: Final = 2.0
+END_NOTICED: Final = 0.5
+"""Seconds within which the end of a core is noticed."""
 RETRY_DELAYS: Final = (0.05, 0.2, 1.0, 5.0)
 """Seconds before each further try to replace a core; the last one is repeated."""
 
@@ -382,6 +384,7 @@ class Pool:
         except TimeoutError:  # it has not given it for longer than a control thread may be stuck
             pass
         except (SfuError, OSError, ValueError) as error:
+            await asyncio.sleep(END_NOTICED)  # if that is why, this task ends here
             _log.warning("no memory of %r, so nobody sees it hang: %s", member, error)
             return
         member.channel.condemn(CoreHungError(member.pid))

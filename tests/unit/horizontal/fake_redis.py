@@ -56,7 +56,8 @@ class _Pipeline:
         self._todo.append(lambda: self._redis.values.update({key: (value, time.monotonic() + px / 1000)}))
 
     def sadd(self, key, member):
-        self._todo.append(lambda: self._redis.sets.setdefault(key, set()).add(member.encode()))
+        name = member if isinstance(member, bytes) else member.encode()
+        self._todo.append(lambda: self._redis.sets.setdefault(key, set()).add(name))
 
     async def execute(self):
         self._redis._check()

@@ -76,7 +76,8 @@ async def until(condition, seconds=5.0):
 
 async def kill(announcer):
     """Its process is gone, without a word."""
-    await announcer._rounds.stop()
+    announcer._rounds.cancel()
+    await asyncio.wait([announcer._rounds])
 
 
 async def test_what_is_announced(kind):
@@ -173,6 +174,9 @@ async def test_nonsense_in_the_directory(kind):
                 writing.sadd("sfu:servers", "ws://bad")
                 await writing.execute()
             assert "ws://bad" not in await each.directory.read()
+        async with redis.pipeline(transaction=True) as writing:
+            writing.sadd("sfu:servers", b"ws://\xff")
+            await writing.execute()
         async with each.announcer("ws://a"):
             await until(lambda: each.news.of("hostjoin"))
         assert [str(error) for _, error in each.news.of("error")] == ["no client for ws://wrong"]

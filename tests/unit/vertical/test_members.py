@@ -265,3 +265,19 @@ async def test_a_host_out_of_reach_keeps_what_it_has(runner):
     house.source.refusing = {core.pid for core in house.cores}  # all are: any is better than none
     assert not (await house.plain()).closed
     await house.close()
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_only_a_core_that_lives_is_said_not_to_be_watched(house, monkeypatch, caplog, dies):
+    async def memory_of(core):
+        if dies:
+            core.kill()
+        raise SfuError("no answer")
+
+    monkeypatch.setattr(members, "ProcessChannel", FakeCore)
+    monkeypatch.setattr(members, "memory_of", memory_of)
+    monkeypatch.setattr(members, "END_NOTICED", 0.02)
+    member, pool = house.cluster.members[0], house.switch._pool
+    pool._adopt(9, member.channel, member.pid)
+    await asyncio.sleep(0.1)
+    assert ("nobody sees it hang" in caplog.text) is not dies
