@@ -79,13 +79,26 @@ class Fetched:
     """What lies behind a door: a table of flows, and bound sockets. Closes, in the end, what nobody has taken."""
 
     def __init__(self, descriptors: list[int]) -> None:
+        """They are ours in any case. OSError if one that should be a socket is none."""
         self.memfd = descriptors[0]
-        self.sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
+        self.sockets: list[socket.socket] = []
+        try:
+            for descriptor in descriptors[1:]:
+                self.sockets.append(socket.socket(fileno=descriptor))
+        except OSError:
+            self.close()
+            for descriptor in descriptors[1 + len(self.sockets) :]:
+                os.close(descriptor)
+            raise
 
     def __enter__(self) -> "Fetched":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """What nobody has taken."""
         os.close(self.memfd)
         for sock in self.sockets:
             sock.close()

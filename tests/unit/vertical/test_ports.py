@@ -7,8 +7,10 @@ import socket
 import pytest
 from fake_core import CODECS, LOOPBACK, House, certificate
 
+from sfu_core._flows import new_table
 from sfu_core.channel import messages as m
 from sfu_core.errors import SfuError
+from sfu_core.worker.door import Door
 
 UDP_AND_TCP = [LOOPBACK, {"protocol": "tcp", "ip": "127.0.0.1"}]
 
@@ -246,6 +248,29 @@ async def test_a_door_that_stays_shut_is_an_error(house):
     with pytest.raises(SfuError, match="could not be fetched"):
         await house.cores[0].request(message)
     assert house.cores[0].engine.is_empty()
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+async def test_a_descriptor_that_is_no_socket_is_an_error_and_leaves_none(house, wrong):
+    core, door = house.cores[0], Door(asyncio.get_running_loop())
+    before = len(os.listdir("/proc/self/fd"))
+    offered = [new_table(2), *(socket.socket(type=socket.SOCK_DGRAM).detach() for _ in range(2))]
+    os.close(offered[wrong])
+    offered[wrong] = os.eventfd(0)
+    address, token = door.offer(offered)
+    message = m.WorkerShareWebRtcServer(
+        web_rtc_server_id="s",
+        listen_infos=[],
+        door=m.DoorKey(address=address, token=token),
+        number=1,
+        secret=b"y" * 32,
+        core=0,
+    )
+    with pytest.raises(SfuError, match="could not be fetched"):
+        await core.request(message)
+    door.close()
+    await house.quiet()
+    assert core.engine.is_empty() and len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize("turns", range(12))
