@@ -114,7 +114,7 @@ cdef void run_transport_command(
     elif kind == COMMAND_CLOSE_TRANSPORT:
         close_transport(core, index)
     elif kind == COMMAND_RESTART_ICE:
-        restart_ice(core, index, <const IceNames *>tail)
+        restart_ice(core, index, <IceNames *>tail)
     elif kind == COMMAND_CONNECT:
         connect_plain(core, index, command)
     elif kind == COMMAND_SET_SRTP:
@@ -314,8 +314,8 @@ cdef void give_back_contexts(Core *core, uint32_t index) noexcept nogil:
     core.srtp_out[index] = NULL
 
 
-cdef void restart_ice(Core *core, uint32_t index, const IceNames *names) noexcept nogil:
-    """The old names stay good until the first request with the new ones."""
+cdef void restart_ice(Core *core, uint32_t index, IceNames *names) noexcept nogil:
+    """The old names stay good until the first request with the new ones. The queue keeps no copy of the password."""
     cdef Ice *ice = &core.transports[index].ice
     if ice.old_ufrag_length:
         ufrag_remove(core, index, 1)
@@ -328,6 +328,7 @@ cdef void restart_ice(Core *core, uint32_t index, const IceNames *names) noexcep
     memcpy(ice.password, names.password, 33)
     ice.ufrag_length = names.ufrag_length
     ice.password_length = names.password_length
+    memset(names, 0, sizeof(IceNames))
     ufrag_add(core, index, 0)
     ufrag_add(core, index, 1)
     ice.has_nomination = 0

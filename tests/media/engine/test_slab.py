@@ -161,18 +161,20 @@ def test_what_is_closed_is_gone(rig: Rig, call: tuple[Publisher, list[Subscriber
 
 def test_secrets_go_with_their_transport(rig: Rig) -> None:
     """And nowhere else are copies of them."""
-    ours, theirs, password = os.urandom(28), os.urandom(28), "secret" * 4
+    ours, theirs, password, second = os.urandom(28), os.urandom(28), "secret" * 4, "hidden" * 4
     inside = rig.engine.add_socket(bound_socket().detach(), 1, 0)
     plain = rig.engine.add_plain_transport(inside, 0, comedia=True, srtp=True, pipe=False)
     webrtc = rig.engine.add_webrtc_transport(7, "someone", password, 0)
     rig.engine.set_srtp(plain, GCM_128, ours, theirs)
     rig.run(1)
-    secrets = (ours[:16], theirs[:16], password.encode())
-    assert [written(rig.engine).count(each) for each in secrets] == [1, 1, 1]
+    rig.engine.restart_ice(webrtc, "someone else", second)
+    rig.run(1)
+    secrets = (ours[:16], theirs[:16], password.encode(), second.encode())
+    assert [written(rig.engine).count(each) for each in secrets] == [1, 1, 1, 1]
     rig.engine.close_transport(plain)
     rig.engine.close_transport(webrtc)
     rig.run(1)
-    assert [written(rig.engine).count(each) for each in secrets] == [0, 0, 0]
+    assert [written(rig.engine).count(each) for each in secrets] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
