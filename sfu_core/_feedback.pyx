@@ -13,7 +13,8 @@ from sfu_core._output cimport count_drop, output_rtcp, output_slot
 from sfu_core._paths cimport ssrc_find
 from sfu_core._receive cimport comedia_learn
 from sfu_core._records cimport (
-    SF_PIPE, SRTCP_SENDERS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry, Transport,
+    KF_PIPE, SF_PIPE, SRTCP_SENDERS, TABLE_TRANSPORTS, TF_CONNECTED, TF_KEYED, TF_SRTP, RecvStream, SendStream, SsrcEntry,
+    Transport,
 )
 from sfu_core._remb cimport REMB_ESTIMATE, REMB_OFF, remb_on_loss, remb_take
 from sfu_core._rtcp cimport (
@@ -268,7 +269,7 @@ cdef void pass_on_request(Core *core, uint32_t transport, uint32_t ssrc, uint32_
     trace_consumer(core, entry.stream, type)
     request_key_frame(core, core.send[entry.stream].recv, False)
     if core.send[entry.stream].flags & SF_PIPE:
-        core.recv[core.send[entry.stream].recv].key_frame_wanted |= 4
+        core.recv[core.send[entry.stream].recv].key_frame_flags |= KF_PIPE
 
 
 cdef void on_extended_report(Core *core, uint32_t transport, const RtcpIter *it) noexcept nogil:

@@ -17,9 +17,9 @@ from sfu_core._links cimport LINK_RTP, link_commit, link_reserve
 from sfu_core._munge cimport MUNGE_OK, munge_drop, munge_packet, munge_sync, reserve
 from sfu_core._output cimport count_drop, output_rtcp, output_rtp, output_slot
 from sfu_core._records cimport (
-    INDEX_BLOCK, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED, SF_MID, SF_NACK, SF_NEEDS_KEY,
-    SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_SEND, TF_CONNECTED, TF_LINK, Producer, Record, RecvStream,
-    SendStream, Transport,
+    INDEX_BLOCK, KF_AGAIN, KF_PIPE, KF_REPEATED, PF_FIR, PF_PAUSED, PF_PLI, SF_ABS_SEND_TIME, SF_IGNORE_DTX, SF_LINKED,
+    SF_MID, SF_NACK, SF_NEEDS_KEY, SF_PAUSED, SF_PIPE, SF_SYNC, SF_TWCC, SF_VIDEO, TABLE_SEND, TF_CONNECTED, TF_LINK,
+    Producer, Record, RecvStream, SendStream, Transport,
 )
 from sfu_core._rtcp cimport FirEntry
 from sfu_core._rtcp_write cimport RtcpWriter, rtcp_write_fir, rtcp_write_pli
@@ -285,7 +285,7 @@ cdef void request_key_frame(Core *core, uint32_t recv, bint forced) noexcept nog
         stream.key_frame_delayed = 0
         timer_want(core, stream.transport, stream.key_frame_delay_until_ns)
     if stream.key_frame_asked_ns and not forced:
-        stream.key_frame_wanted |= 1
+        stream.key_frame_flags |= KF_AGAIN
         return
     ask_for_key_frame(core, recv, stream, producer)
 
@@ -302,7 +302,7 @@ cdef void ask_for_key_frame(Core *core, uint32_t recv, RecvStream *stream, Produ
     else:
         return
     stream.key_frame_asked_ns = core.now_ns
-    stream.key_frame_wanted = 0
+    stream.key_frame_flags = 0
     timer_want(core, stream.transport, core.now_ns + KEY_FRAME_REPEAT_NS)
     writer.buf = output_slot(core)
     writer.cap = SLOT_SIZE
@@ -339,7 +339,7 @@ cdef bint somebody_waits(const Core *core, const RecvStream *stream) noexcept no
 
 cdef int64_t key_frame_due(const Core *core, const RecvStream *stream) noexcept nogil:
     """When the request under way has been without an answer for too long."""
-    if stream.key_frame_wanted & 2 or core.producers[stream.producer].key_frame_delay_ns:
+    if stream.key_frame_flags & KF_REPEATED or core.producers[stream.producer].key_frame_delay_ns:
         return stream.key_frame_asked_ns + KEY_FRAME_INTERVAL_NS
     return stream.key_frame_asked_ns + KEY_FRAME_REPEAT_NS
 
@@ -351,17 +351,17 @@ cdef void repeat_key_frame_request(Core *core, uint32_t recv, RecvStream *stream
     cdef bint over = core.now_ns - stream.key_frame_asked_ns >= KEY_FRAME_INTERVAL_NS
     cdef bint waits = somebody_waits(core, stream)
     if not over:
-        if (waits or stream.key_frame_wanted & 4) and not producer.flags & PF_PAUSED:
+        if (waits or stream.key_frame_flags & KF_PIPE) and not producer.flags & PF_PAUSED:
             ask_for_key_frame(core, recv, stream, producer)
-        stream.key_frame_wanted |= 2
+        stream.key_frame_flags |= KF_REPEATED
         return
     stream.key_frame_asked_ns = 0
-    if stream.key_frame_wanted & 1 and not producer.flags & PF_PAUSED:
+    if stream.key_frame_flags & KF_AGAIN and not producer.flags & PF_PAUSED:
         ask_for_key_frame(core, recv, stream, producer)
     elif waits:
         request_key_frame(core, recv, False)
     else:
-        stream.key_frame_wanted = 0
+        stream.key_frame_flags = 0
 
 
 cdef void key_frame_tick(Core *core, uint32_t recv, int64_t *deadline) noexcept nogil:

@@ -378,7 +378,7 @@ cdef void use_packet(
         timer_want(core, incoming.transport, nack_next_deadline(&core.nacks[r.nacks]))
     if key_frame:
         r.key_frame_asked_ns = 0
-        r.key_frame_wanted = 0
+        r.key_frame_flags = 0
     elif new_stream and producer.flags & PF_VIDEO:
         request_key_frame(core, incoming.stream, True)
     if present & (1 << <int>EXT_VIDEO_ORIENTATION):

@@ -75,6 +75,12 @@ cdef enum SendFlags:
     SF_NEEDS_KEY = 1024          # the codec has key frames: start only with one
 
 
+cdef enum KeyFrameFlags:
+    KF_AGAIN = 1                 # somebody asked while a request was under way
+    KF_REPEATED = 2              # the request under way has been repeated early
+    KF_PIPE = 4                  # a pipe asked: whoever waits behind it is not seen here
+
+
 cdef struct Path:
     # Where datagrams of a transport go: a UDP socket and an address, a TCP connection, or a ring to a neighbour.
     uint32_t channel             # index of a socket, a connection or a link
@@ -252,8 +258,8 @@ cdef struct RecvStream:
     uint32_t clock_rate
     uint32_t orientation         # last value seen + 1
     uint32_t fir_seq
-    uint32_t key_frame_wanted    # a request came while one was under way; 2: it was repeated early; 4: a pipe asked
-    int64_t key_frame_asked_ns   # 0 = none under way
+    uint32_t key_frame_flags     # KeyFrameFlags
+    int64_t key_frame_asked_ns   # when the request under way was sent; 0 = none
     uint8_t rid[MAX_RID]
     uint32_t rid_length
     uint64_t nack_count
