@@ -36,6 +36,13 @@ cdef inline uint32_t listener_of(const Core *core, const Path *path) noexcept no
     return core.sockets[path.channel].listener
 
 
+cdef inline uint32_t owner_elsewhere(
+    const Core *core, const Share *share, const Path *path, int64_t *checked_ns
+) noexcept nogil:
+    """The other core that says that the address is its own, or NONE."""
+    return flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, checked_ns)
+
+
 cdef void flow_learn(Core *core, const Path *path) noexcept nogil:
     cdef Share *share = share_of(core, path)
     if share != NULL and not flows_put(&share.flows, listener_of(core, path), &path.remote, core.now_ns):
@@ -54,7 +61,7 @@ cdef bint flow_elsewhere(const Core *core, const Path *path) noexcept nogil:
     cdef uint32_t owner
     if share == NULL:
         return False
-    owner = flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns)
+    owner = owner_elsewhere(core, share, path, &checked_ns)
     if owner == NONE or not core.neighbours[owner]:      # or its core is dead
         return False
     return core.now_ns - checked_ns < <int64_t>STALE_MS * 1000000
@@ -77,8 +84,7 @@ cdef bint steer_request(
         return steer_connection(core, &core.connections[path.channel], owner)
     # Anybody can write such a request: strangers' fill no more than half of a ring that carries calls.
     hand_over(
-        core, share, owner, path, data, length,
-        flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns) == owner,
+        core, share, owner, path, data, length, owner_elsewhere(core, share, path, &checked_ns) == owner,
     )
     return True
 
@@ -97,7 +103,7 @@ cdef bint steer_datagram(Core *core, const Path *path, const uint8_t *data, uint
     cdef uint32_t owner
     if share == NULL:
         return False
-    owner = flows_owner(&share.flows, core.neighbourhood, listener_of(core, path), &path.remote, &checked_ns)
+    owner = owner_elsewhere(core, share, path, &checked_ns)
     if owner == NONE:
         return False
     hand_over(core, share, owner, path, data, length, True)
