@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     SLAB_MAGIC = 0x53465543      # "SFUC"
-    SLAB_VERSION = 2
+    SLAB_VERSION = 0x1074C8BD    # digest of all that is declared to lie in a slab; a rule test says what it should be
     SLAB_TABLES = 16
     NONE = 0xFFFFFFFF            # no index
 

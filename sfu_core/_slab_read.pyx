@@ -79,7 +79,7 @@ cdef class SlabReader:
         if self.header.magic != SLAB_MAGIC:
             raise ValueError("not a slab")
         if self.header.version != SLAB_VERSION:
-            raise ValueError(f"a slab of version {self.header.version}; this build reads {SLAB_VERSION}")
+            raise ValueError(f"a slab of version {self.header.version:x}; this build reads {<uint32_t>SLAB_VERSION:x}")
         capacities.transports = self.header.tables[<int>TABLE_TRANSPORTS].capacity
         capacities.producers = self.header.tables[<int>TABLE_PRODUCERS].capacity
         capacities.recv_streams = self.header.tables[<int>TABLE_RECV].capacity
