@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place, is_wildcard
+from sfu_core.worker.binding import given_port
 from vertical.links import ask
 from vertical.members import Member, Pool
 from vertical.pipes import StartTask
@@ -101,7 +102,7 @@ def close_request(holder: Router | Server) -> m.Request[None]:
 
 def leave_ports_open(infos: Iterable[m.ListenInfo]) -> bool:
     """Whether each of several members can listen so."""
-    return all(map(_leaves_port_open, infos))
+    return not any(map(given_port, infos))
 
 
 def addressed(message: m.Request[R], place: Place) -> m.Request[R]:
@@ -113,12 +114,6 @@ def addressed(message: m.Request[R], place: Place) -> m.Request[R]:
         if is_wildcard(info.announced_address):
             info.announced_address = place.address_like(info.announced_address)
     return message
-
-
-def _leaves_port_open(info: m.ListenInfo) -> bool:
-    if info.port_range.min and info.port_range.max:
-        return info.port_range.max > info.port_range.min
-    return not info.port
 
 
 def _listen_infos(message: Any) -> list[m.ListenInfo]:

@@ -34,7 +34,6 @@ NEEDED: Final = rings.NEEDED | {
 MAX_CORES: Final = 256
 LET_GO: Final = 1.0
 """Seconds that cores may take to close a port after they were told to."""
-RETRY: Final = 0.005
 
 Members: TypeAlias = "dict[Member, asyncio.Future[None]]"
 Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
@@ -71,7 +70,7 @@ class Port:
 
         try:
             for info in self.infos:
-                self.first.append(bind(info, default_range, shared=True)[1])
+                self.first.append(bind(info, default_range, shared=True, patience=0)[1])
                 set_options(self.first[-1], info)
             self.sockets[indices[0]] = self.first
             for index in indices[1:]:
@@ -272,14 +271,18 @@ class Ports:
     # Inside
 
     async def _bind(self, port: Port) -> None:
-        """What was let go of a moment ago is free when the media threads have closed it."""
-        while True:
-            try:
-                return port.bind(self._default_range, [member.index for member in self._alive()])
-            except SfuError:
-                if asyncio.get_running_loop().time() - self._last_close > LET_GO:
-                    raise
-            await asyncio.sleep(RETRY)
+        """Without blocking the loop."""
+        from sfu_core.worker.binding import A_MOMENT, naps
+
+        left = self._last_close + LET_GO - asyncio.get_running_loop().time()
+        for nap in naps(max(left, A_MOMENT)):
+            with suppress(SfuError):
+                return self._try(port)
+            await asyncio.sleep(nap)
+        return self._try(port)
+
+    def _try(self, port: Port) -> None:
+        port.bind(self._default_range, [member.index for member in self._alive()])
 
     def _offer(self, port: Port, index: int) -> m.DoorKey:
         from sfu_core.worker.door import Door

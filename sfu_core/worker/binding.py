@@ -22,8 +22,10 @@ SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 PMTUDISC_PROBE = 3  # set DF, ignore path MTU messages: anyone could forge them
 
-_PATIENCE = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
-"""Seconds between tries for a given port: who closed a socket is told so before the media thread has done it."""
+A_MOMENT = 0.03
+"""Seconds to wait for a given port that is in use: another core may have just let go of it (see `naps`)."""
+
+_FIRST_NAP, _LONGEST_NAP = 0.0005, 0.016
 
 _BUSY = (errno.EADDRINUSE, errno.EACCES)  # another port of the range may do
 
@@ -34,11 +36,13 @@ def bind(
     *,
     taken: Callable[[str, int], bool] = lambda ip, port: False,
     shared: bool = False,
+    patience: float = A_MOMENT,
 ) -> tuple[str, socket.socket]:
     """The normalised address, and a socket bound as `info` says; TCP listens.
 
     Of a range, a port that is free and not `taken` in our own books. With `shared` the port must be free all the same,
-    but `bind_beside` may add more sockets. TypeError for a wrong address or range, SfuError if it cannot be bound.
+    but `bind_beside` may add more sockets. A given port that is in use is waited for, blocking, for `patience` seconds.
+    TypeError for a wrong address or range, SfuError if it cannot be bound.
     """
     ip, address, family = parse_ip(info.ip)
     low, high = _ports(info, default_range)
@@ -48,7 +52,7 @@ def bind(
             continue  # with udpReusePort the kernel would let us have it twice
         try:
             bind_to = partial(_bind_one, info, family, (address[0], port, *address[2:]), shared=shared)
-            return ip, _patiently(bind_to) if low == high else bind_to()
+            return ip, _patiently(bind_to, patience) if low == high else bind_to()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if error.errno not in _BUSY:
@@ -62,15 +66,34 @@ def bind_beside(info: ListenInfo, first: socket.socket) -> socket.socket:
     return _bind_one(info, first.family, first.getsockname(), joins=True)
 
 
-def _patiently(bind_to: Callable[[], socket.socket]) -> socket.socket:
-    """Tries again for a moment while the address is in use."""
-    for delay in _PATIENCE:
+def naps(patience: float) -> Iterator[float]:
+    """How long to sleep before each further try for a port, `patience` seconds in all.
+
+    Who closes a socket is told so before the media thread has done it, and may want the port again at once.
+    """
+    nap = _FIRST_NAP
+    while patience > 0:
+        yield min(nap, patience)
+        patience -= nap
+        nap = min(2 * nap, _LONGEST_NAP)
+
+
+def given_port(info: ListenInfo) -> int:
+    """The only port that will do; 0 if there are several."""
+    low, high = info.port_range.min, info.port_range.max
+    if low and high:
+        return low if low == high else 0
+    return info.port
+
+
+def _patiently(bind_to: Callable[[], socket.socket], patience: float) -> socket.socket:
+    for nap in naps(patience):
         try:
             return bind_to()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-        time.sleep(delay)
+        time.sleep(nap)
     return bind_to()
 
 

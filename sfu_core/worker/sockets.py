@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu_core.channel.messages import ListenInfo, TransportProtocol, TransportTuple
-from sfu_core.errors import SfuError
-from sfu_core.worker.binding import WANTED_BUFFER, bind, parse_ip, set_options
+from sfu_core.worker.binding import A_MOMENT, WANTED_BUFFER, bind, given_port, parse_ip, set_options
 from sfu_core.worker.logs import Logs
 
 if TYPE_CHECKING:
     from sfu_core._engine import Engine
 
 LEAVING = 0.3  # seconds in which the media thread closes what it was told to close, on a busy machine
-_NAP = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +108,14 @@ class Sockets:
 
     def _bind(self, info: ListenInfo) -> tuple[str, socket.socket]:
         """Who lets go of a port can have it again at once, although it is the media thread that closes sockets."""
-        until = self._leaving.get((info.protocol, info.port), 0.0)
-        while True:
-            try:
-                return bind(info, self._default_range, taken=lambda *at: (info.protocol, *at) in self._taken)
-            except SfuError:
-                if time.monotonic() > until:
-                    raise
-            time.sleep(_NAP)
+        left = self._leaving.get((info.protocol, given_port(info)), 0.0) - time.monotonic()
+        taken = self._taken
+        return bind(
+            info,
+            self._default_range,
+            taken=lambda ip, port: (info.protocol, ip, port) in taken,
+            patience=max(left, A_MOMENT),
+        )
 
     def _let_go(self, listener: Listener) -> None:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 
 import pytest
 from fake_core import CODECS, LOOPBACK, House, certificate
@@ -105,6 +106,20 @@ async def test_a_port_is_free_as_soon_as_its_server_is_closed(house):
     for _ in range(20):
         server = await make_server(house, [each | {"port": 45111} for each in UDP_AND_TCP])
         server.close()
+
+
+async def test_a_port_that_cores_are_late_to_close_is_waited_for_without_holding_them_up(house, monkeypatch):
+    infos = [each | {"port": 45112} for each in UDP_AND_TCP]
+    server = await make_server(house, infos)
+    loop = asyncio.get_running_loop()
+    for engine in (core.engine for core in house.cores):
+        for name in ("close_socket", "close_share"):
+            late = partial(loop.call_later, 0.1, getattr(engine, name))
+            monkeypatch.setattr(engine, name, late)
+    server.close()
+    await house.quiet()
+    monkeypatch.undo()
+    await make_server(house, infos)
 
 
 async def test_no_descriptor_is_left(house):
