@@ -368,7 +368,12 @@ class Pool:
             await asyncio.sleep(SAMPLE_INTERVAL)
 
     def _unwanted(self, member: Member) -> bool:
-        """A host that takes nothing new, and does not count any more, is left when nothing of ours is there."""
+        """A host that takes nothing new, and does not count any more, is left when nothing of ours is there.
+
+        Not one that has just been lost: then its core has died.
+        """
+        if not member.alive:
+            return False
         busy = any(each.transports for each in self.members if each.place.shares_host_with(member.place))
         return len(self._members) > self._count and not (busy or self._watcher.accepts(member))
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from horizontal import MediasoupHorizontal
+from horizontal import MediasoupHorizontal, RemoteMediasoupClient
+from horizontal.client import SILENCE
 from sfu_core.channel import messages as m
 from sfu_core.channel.process import ProcessSpawner
 from sfu_core.mediasoup import Emitter, Mediasoup
@@ -20,6 +21,7 @@ from sfu_core.stats import get_stats_factory
 from vertical import MediasoupVertical, spread
 
 from .processes import is_alive
+from .remote import site
 
 CODECS: list[Any] = [{"kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2}]
 PACKETS = 400
@@ -138,6 +140,55 @@ async def test_a_host_is_lost_under_traffic(address: str) -> None:
         assert left["transportIds"] == [room.transports["b"].id]  # its end of the pipe has gone, too
         assert not room.workers["b"].closed and not room.routers["b"]._pipes
     assert not any(map(is_alive, a.pids + b.pids))
+
+
+@pytest.mark.parametrize(("patience", "grace"), [(0, 30.0), (0.5, 30.0), (None, 1.0)])
+async def test_a_host_falls_silent(patience: float | None, grace: float) -> None:
+    """Packets vanish, and nobody says so: all is told and ended within 2 s of the end of patience, or of grace."""
+    a, b = LocalHost("a"), LocalHost("b")
+    async with site(manager=a, grace=grace) as silent, site(manager=b) as other:
+        clients = [RemoteMediasoupClient(each.url, listen_worker_died=False) for each in (silent, other)]
+        horizontal = MediasoupHorizontal(clients, own=True, min_members=2, patience=patience)
+        times: dict[str, list[float]] = {}
+
+        def note(name: str, emitter: Any, event: str) -> None:
+            emitter.on(event, lambda *_: times.setdefault(name, []).append(time.monotonic()))
+
+        await horizontal.ready()
+        room = Room(horizontal)
+        await room.open()
+        await send(room.producers["a"], 20)
+        await until(lambda: len(room.arrived["crossing"]) == 20)
+        lost = room.workers["a"]
+        note("silence", clients[0], "disconnected")
+        note("hostlost", horizontal, "hostlost")
+        note("workerdied", horizontal, "workerdied")
+        note("died", lost, "died")
+        note("router", room.routers["a"].observer, "close")
+        note("producer", room.producers["a"].observer, "close")
+        note("consumer over there", room.crossing, "producerclose")
+        silent.relay.freeze()
+        frozen = time.monotonic()
+        sending = asyncio.ensure_future(send(room.producers["b"], PACKETS))
+        await until(lambda: len(times) == 7, SILENCE + grace + 5)
+        (noticed,) = times.pop("silence")
+        due = noticed + (grace if patience is None else patience)
+        late = {name: at - due for name, (at,) in times.items()}
+        print(f"silence {noticed - frozen:.2f} s; then", *(f"{name} {1e3 * each:.0f} ms" for name, each in late.items()))
+        assert noticed - frozen < SILENCE + 1 and all(-0.01 < each < 2 for each in late.values())
+        await sending
+        await until(lambda: len(room.arrived["staying"]) == PACKETS)
+        left = await room.routers["b"].dump()
+        assert left["transportIds"] == [room.transports["b"].id] and not room.routers["b"]._pipes
+        again = await horizontal.mediasoup.create_worker()  # type: ignore[union-attr]
+        assert again.channel.place.host_id == "b"
+        silent.relay.mend()
+        await until(lambda: not any(map(is_alive, a.pids)))
+        await until(lambda: horizontal.host_of(clients[0]).usable)  # type: ignore[union-attr]
+        assert {name: len(each) for name, each in times.items()} == dict.fromkeys(late, 1)
+        horizontal.destroy()
+        await horizontal.wait_destroyed()
+        await until(lambda: not any(map(is_alive, b.pids)))
 
 
 async def test_the_only_worker_of_a_host_dies_again_and_again() -> None:

@@ -159,7 +159,7 @@ async def _one_room() -> None:
         assert packets["udp"] >= 6 * len(count) and packets["seen"] == 0
 
 
-def test_a_host_is_cut_off_and_comes_back_then_is_killed() -> None:
+def test_a_host_is_cut_off_and_comes_back_then_is_killed_and_another_vanishes() -> None:
     asyncio.run(_cut())
 
 
@@ -195,6 +195,19 @@ async def _cut() -> None:
         assert [what for event, what, _ in hosts.told if event == "coredied"] == [hosts.pids[victim]]
         await hosts.send(first, range(420, 520))
         await hosts.arrive(first, second, range(420, 480))
+
+        vanished = hosts.clients[hosts.host_of[second]]  # nobody says that it has gone: its packets just stop
+        hosts.wire.cut(1 + hosts.host_of[second])
+        await until(lambda: hosts.when("hostlost", vanished), GRACE + 5)
+        late = hosts.when("hostlost", vanished)[0] - hosts.when("disconnected", vanished)[-1] - GRACE
+        print(f"told {late * 1e3:.0f} ms after its last sign of life timed out")
+        assert -0.01 < late < 2
+        await until(lambda: hosts.transports[second].closed and hosts.producers[second].closed, 1)
+        assert [what for event, what, _ in hosts.told if event == "coredied"] == [
+            hosts.pids[victim],
+            hosts.pids[second],
+        ]
+        assert not hosts.transports[first].closed and not hosts.worker.closed
 
 
 def _kill(server: subprocess.Popen[bytes]) -> None:

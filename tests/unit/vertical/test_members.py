@@ -257,6 +257,21 @@ async def test_a_host_that_is_to_be_left(runner):
     await house.close()
 
 
+async def test_a_host_that_is_lost_is_not_left(runner):
+    """Its cores have died, also if they are being asked for their load when it happens."""
+    house = await House.open(2, [Place(host_id=host, announced_addresses=("127.0.0.1",)) for host in "ab"])
+    transports = [await house.plain() for _ in range(2)]
+    lost = house.cores[1]
+    house.source.refusing = {lost.pid}
+    lost.hold()
+    await asyncio.sleep(0.1)  # the sample is under way
+    house.cluster.resize(1)
+    lost.kill()
+    await asyncio.sleep(0.05)
+    assert len(house.died) == 1 and transports[1].closed and not transports[0].closed
+    await house.close()
+
+
 async def test_a_host_out_of_reach_keeps_what_it_has(runner):
     house = await House.open(2, [Place(host_id=host, announced_addresses=("127.0.0.1",)) for host in "ab"])
     house.source.refusing = {house.cores[1].pid}
