@@ -16,7 +16,7 @@ from sfu_core.channel.place import Place
 from sfu_core.channel.process import ProcessChannel
 from sfu_core.errors import SfuError, WorkerClosedError
 from vertical.placement import WATERMARK, Candidate, Policy, fill_first, passed
-from vertical.pulse import CoreHungError, memory_of, standstill
+from vertical.pulse import END_NOTICED, CoreHungError, memory_of, standstill
 
 if TYPE_CHECKING:
     from sfu_core._slab_read import SlabReader
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 SAMPLE_INTERVAL: Final = 1.0
 FENCE_TIMEOUT: Final = 2.0
-END_NOTICED: Final = 0.5
-"""Seconds within which the end of a core is noticed."""
 RETRY_DELAYS: Final = (0.05, 0.2, 1.0, 5.0)
 """Seconds before each further try to replace a core; the last one is repeated."""
 
@@ -368,11 +366,8 @@ class Pool:
             await asyncio.sleep(SAMPLE_INTERVAL)
 
     def _unwanted(self, member: Member) -> bool:
-        """A host that takes nothing new, and does not count any more, is left when nothing of ours is there.
-
-        Not one that has just been lost: then its core has died.
-        """
-        if not member.alive:
+        """A host that takes nothing new, and does not count any more, is left when nothing of ours is there."""
+        if not member.alive:  # it has just been lost: that is a death
             return False
         busy = any(each.transports for each in self.members if each.place.shares_host_with(member.place))
         return len(self._members) > self._count and not (busy or self._watcher.accepts(member))

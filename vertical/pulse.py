@@ -23,6 +23,9 @@ INTERVAL: Final = 0.35
 STILL: Final = 4
 """Looks in a row that found no turn, until a core counts as hung: 1.4 s."""
 
+END_NOTICED: Final = 0.5
+"""Seconds within which the end of a core is noticed."""
+
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that a core may take to give its memory: as long as a control thread may be stuck."""
 

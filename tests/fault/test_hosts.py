@@ -174,7 +174,8 @@ async def test_a_host_falls_silent(patience: float | None, grace: float) -> None
         (noticed,) = times.pop("silence")
         due = noticed + (grace if patience is None else patience)
         late = {name: at - due for name, (at,) in times.items()}
-        print(f"silence {noticed - frozen:.2f} s; then", *(f"{name} {1e3 * each:.0f} ms" for name, each in late.items()))
+        told = ", ".join(f"{name} {1e3 * each:.0f} ms" for name, each in late.items())
+        print(f"silence noticed after {noticed - frozen:.2f} s; late: {told}")
         assert noticed - frozen < SILENCE + 1 and all(-0.01 < each < 2 for each in late.values())
         await sending
         await until(lambda: len(room.arrived["staying"]) == PACKETS)
@@ -248,15 +249,20 @@ async def test_one_room_over_the_cores_of_two_hosts() -> None:
         assert PACKETS <= home < PACKETS * 1.2 and max(others) < PACKETS * 0.2  # RTCP, else nothing
 
         heard: list[str] = []
+        again: list[asyncio.Task[Any]] = []
         gateway.on("transportclose", lambda: heard.append("gateway"))
         behind.on("producerclose", lambda: heard.append("behind"))
+        behind.on("producerclose", lambda: again.append(asyncio.ensure_future(listen(far[1]))))
         os.kill(horizontal.locate(pids[far[0]])[1], signal.SIGKILL)
         await until(lambda: len(heard) == 2)
         assert sorted(heard) == ["behind", "gateway"] and not producer.closed
-        await listen(far[1])
+        await asyncio.gather(*again)
+        stats = await worker.get_core_stats()
+        assert stats["pipes"] == stats["pipeLinks"] == 2  # to the other core here, and again to that host
         await send(producer, PACKETS, first=PACKETS)
         await until(lambda: len(arrived[far[1]]) == PACKETS and len(arrived[near]) == 2 * PACKETS)
         await until(lambda: died == [pids[far[0]]])
+        assert sorted(heard) == ["behind", "gateway"]
     assert vertical.destroyed and worker.closed  # with what it was built on
     await vertical.wait_destroyed()
     assert not any(is_alive(pid) for host in hosts for pid in host.pids)

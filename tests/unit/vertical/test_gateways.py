@@ -146,6 +146,35 @@ async def test_the_gateway_dies(hosts):
     assert len(fed(second)) == 1 and fed(third) == []  # the next one is the gateway now
 
 
+async def test_who_was_behind_a_dead_gateway_consumes_again_at_once(hosts):
+    """From within `producerclose`: one of them is the next gateway, and in the end nothing is left."""
+    transports, producer = await spread(hosts)
+    consumers = [await hosts.consume(each, producer) for each in transports[1:]]
+    gateway, second, third = (hosts.core_of(each) for each in transports[2:5])
+    heard, again = [], []
+
+    def consume_again(index):
+        heard.append(index)
+        again.append(asyncio.ensure_future(hosts.consume(transports[1 + index], producer)))
+
+    for index, consumer in enumerate(consumers):
+        consumer.on("producerclose", lambda index=index: consume_again(index))
+    gateway.kill()
+    await hosts.quiet()
+    fresh = await asyncio.gather(*again)
+    await hosts.quiet()
+    assert heard == [2, 3] and not any(consumer.closed for consumer in fresh)
+    assert hosts.pipes.count == hosts.pipes.links == 4
+    entered = {core: count for core, count in between_hosts(hosts).items() if core in (second, third)}
+    assert sorted(entered.values()) == [0, 1]  # it crosses to that host once, as before
+    for consumer in (consumers[0], consumers[4], *fresh):
+        consumer.close()
+    await hosts.quiet()
+    assert hosts.pipes.count == hosts.pipes.links == 0
+    assert [len(core.pipes()) for core in hosts.cores] == [0] * 6
+    assert not producer_of(hosts, producer).piped and not producer_of(hosts, producer).consumers
+
+
 async def test_the_gateway_dies_while_others_wait_for_it(hosts):
     transports, producer = await spread(hosts)
     gateway, second = hosts.core_of(transports[2]), hosts.core_of(transports[3])
