@@ -9,6 +9,7 @@ import ssl as tls
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.client import connect
@@ -51,12 +52,6 @@ class Endpoint:
     silence: float
     timeout: float
 
-    @property
-    def shown(self) -> str:
-        """The URL, for messages: without user and password."""
-        scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
-
 
 class User(Protocol):
     """A client, as the connection sees it."""
@@ -79,6 +74,12 @@ class User(Protocol):
 
 
 _connections: WeakKeyDictionary[asyncio.AbstractEventLoop, "dict[Endpoint, Connection]"] = WeakKeyDictionary()
+
+
+def shown(url: str) -> str:
+    """For messages: without what may be secret, which is user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def checked_url(url: str, secured: bool) -> None:
@@ -305,7 +306,7 @@ def _too_long(grace: float) -> SessionLostError:
 
 def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     """What applications are told of a try that failed."""
-    where = endpoint.shown
+    where = shown(endpoint.url)
     if isinstance(error, SfuError):
         return error
     if isinstance(error, InvalidStatus):

@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 
 from horizontal.admission import Authenticate, Doorkeeper, Lobby, LobbySocket, TooManyError, credentials_of
 from horizontal.errors import AuthenticationError
+from horizontal.lifecycle import WORKER_END
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Welcome, pack, read_hello
 from horizontal.session import Method, Session, Space, Tell, Terms
 from horizontal.wire import CLOSE_TIMEOUT, QUIET, Wire
@@ -298,7 +299,9 @@ class RemoteMediasoupServer(Emitter):
             workers = list(self._running)
             for worker in workers:
                 worker.close()
-            await asyncio.gather(*(worker.channel.ended() for worker in workers))
+            with contextlib.suppress(TimeoutError):  # those of a server that is out of reach end when it is given up
+                async with asyncio.timeout(WORKER_END):
+                    await asyncio.gather(*(worker.channel.ended() for worker in workers))
         self._lobby.clear()
         self._server.close()
         await self._server.wait_closed()

@@ -6,20 +6,16 @@ Belongs to the server's event loop. Asks managers and workers, none of which is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from horizontal import RemoteMediasoupServer
+from horizontal.connection import shown
 from sfu.serve.metrics import CONTENT_TYPE, Figures
-from sfu.serve.stack import Front, Stack
+from sfu.serve.stack import Front, Stack, patiently
 from sfu.serve.status import Answer
 from sfu_core.channel import messages as m
-from sfu_core.errors import SfuError
 from sfu_core.version import VERSION
-
-PATIENCE: Final = 2.0
-"""Seconds for what somebody else must answer; what has not come by then is left out."""
 
 
 class Observer:
@@ -51,35 +47,34 @@ class Observer:
         return Answer(figures.text(), content_type=CONTENT_TYPE)
 
     async def _add_processes(self, figures: Figures) -> None:
-        with contextlib.suppress(SfuError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                figures.processes(await self._front.get_stats() or {})
+        async with patiently():
+            figures.processes(await self._front.get_stats() or {})
 
     async def _add_cores(self, figures: Figures) -> None:
         if self._stack.vertical is None:
             await asyncio.gather(*(self._add_worker(figures, worker) for worker in self._server.workers))
             return
-        for core in await self._stack.vertical.cores():
-            labels = {"core": core.index, "pid": core.pid}
-            figures.gauge("sfu_core_load_percent", "Of one processor.", core.load, **labels)
-            figures.gauge("sfu_core_transports", "Transports on the core.", core.transports, **labels)
-            figures.gauge("sfu_core_producers", "Producers that send to it.", core.producers, **labels)
-            figures.gauge("sfu_core_consumers", "Consumers that receive from it.", core.consumers, **labels)
-            figures.gauge("sfu_core_pipes", "Producers of other cores piped to it.", core.pipes, **labels)
-            figures.counters(core.counters, **labels)
+        async with patiently():
+            for core in await self._stack.vertical.cores():
+                labels = {"core": core.index, "pid": core.pid}
+                figures.gauge("sfu_core_load_percent", "Of one processor.", core.load, **labels)
+                figures.gauge("sfu_core_transports", "Transports on the core.", core.transports, **labels)
+                figures.gauge("sfu_core_producers", "Producers that send to it.", core.producers, **labels)
+                figures.gauge("sfu_core_consumers", "Consumers that receive from it.", core.consumers, **labels)
+                figures.gauge("sfu_core_pipes", "Producers of other cores piped to it.", core.pipes, **labels)
+                figures.counters(core.counters, **labels)
 
     async def _add_worker(self, figures: Figures, worker: Any) -> None:
         if m.WorkerGetCoreStats.METHOD in worker.channel.place.extensions:
-            with contextlib.suppress(SfuError, TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    answer = await worker.channel.request(m.WorkerGetCoreStats())
-                    figures.counters(answer.counters, pid=worker.pid)
+            async with patiently():
+                answer = await worker.channel.request(m.WorkerGetCoreStats())
+                figures.counters(answer.counters, pid=worker.pid)
 
     def _add_hosts(self, figures: Figures) -> None:
         if self._stack.horizontal is None:
             return
         for host in self._stack.horizontal.hosts:
-            labels = {"host": host.manager.url}
+            labels = {"host": shown(host.manager.url)}
             figures.gauge("sfu_host_open", "Whether it gets new workers.", host.open, **labels)
             figures.gauge("sfu_host_draining", "Whether it is to become empty.", host.draining, **labels)
             figures.gauge("sfu_host_load_percent", "Of all its processors.", host.load, **labels)

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from sfu.serve import values
+from sfu_core.errors import SfuError
 
 PREFIX: Final = "SFU_"
 PORT: Final = 4443
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+class UsageError(Exception):
+    """What is wrong with an option, which it names, or with what that leads to."""
+
+
+@contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """What goes wrong in the block is a UsageError that names the option."""
+    try:
+        yield
+    except (ImportError, OSError, TypeError, ValueError, SfuError) as error:
+        raise UsageError(f"{option}: {getattr(error, 'strerror', None) or error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,132 +63,142 @@ class Options:
     log_level: str = "warning"
 
 
-class _Parser:
-    """Adds options with their variables; `used` becomes the defaults that the environment gives."""
+@dataclass(frozen=True)
+class _Option:
+    """One of them: `read` makes a value of text; `several`: there may be many values, argparse's way of giving them."""
 
-    def __init__(self, parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
-        self._parser = parser
-        self._environment = environment
-        self._defaults = Options()
+    flag: str
+    help: str
+    read: Callable[[str], Any] = values.text
+    metavar: str | None = None
+    dest: str = ""
+    several: Literal["", "append", "*"] = ""
 
-    def add(self, flag: str, help: str, type: Callable[[str], Any] = str, **more: Any) -> None:
-        """An option with one value."""
-        self._add(flag, help, type, type=type, **more)
+    @property
+    def variable(self) -> str:
+        return PREFIX + self._words.upper()
 
-    def add_list(self, flag: str, help: str, dest: str, **more: Any) -> None:
-        """An option with several values."""
-        self._add(flag, help, _words, dest=dest, **more)
+    @property
+    def name(self) -> str:
+        """Of the field in `Options`."""
+        return self.dest or self._words
 
-    def add_switch(self, flag: str, help: str) -> None:
-        """An option without a value."""
-        self._add(flag, help, _truth, action=argparse.BooleanOptionalAction)
+    @property
+    def _words(self) -> str:
+        return self.flag[2:].replace("-", "_")
 
-    def _add(self, flag: str, help: str, read: Callable[[str], Any], **more: Any) -> None:
-        variable = PREFIX + flag[2:].upper().replace("-", "_")
-        name = more.get("dest", flag[2:].replace("-", "_"))
-        default = getattr(self._defaults, name)
-        if variable in self._environment:
-            try:
-                default = read(self._environment[variable])
-            except ValueError as error:
-                self._parser.error(f"{variable}: {error}")
-        shown = "" if default in (None, [], False) or "token" in flag else f"; default {default}"
-        self._parser.add_argument(flag, default=default, help=f"{help} [{variable}{shown}]", **more)
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """To the command line; None if it is not given there."""
+        default = getattr(_DEFAULTS, self.name, None)
+        shown = "" if default in (None, [], False) else f"; default {default}"
+        how: dict[str, Any] = {"dest": self.name, "help": f"{self.help} [{self.variable}{shown}]"}
+        if self.read is values.truth:
+            parser.add_argument(self.flag, action=argparse.BooleanOptionalAction, **how)
+            return
+        how |= {"type": self._given, "metavar": self.metavar or self._words.upper()}
+        how |= {"action": "append"} if self.several == "append" else {"nargs": self.several or None}
+        parser.add_argument(self.flag, **how)
+
+    def standing_in(self, text: str) -> Any:
+        """What the variable says; UsageError if that is wrong."""
+        with blaming(self.variable):
+            if not self.several:
+                return self.read(text)
+            if self.several == "append":
+                values.text(text)
+            return [self.read(word) for word in values.words(text)]
+
+    def _given(self, text: str) -> Any:
+        try:
+            return self.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ) -> None:
-    """All options of `sfu serve`."""
-    known = _Parser(parser, environment)
-    known.add("--host", "address to listen on")
-    known.add("--port", "port to listen on", int)
-    known.add_switch("--vertical", "all cores as one worker: of this host, or of all that --proxy or --cluster reach")
-    known.add("--cores", "how many cores --vertical uses; otherwise all", int, metavar="N")
-    known.add("--watermark", "percent of a core above which --vertical gives it nothing new", float, metavar="PERCENT")
-    known.add("--proxy", "pass everything on to another server", metavar="URL")
-    known.add_list(
-        "--cluster", "workers of several servers; without URL those of --directory", "cluster", nargs="*", metavar="URL"
-    )
-    known.add(
-        "--directory",
-        "the Redis where servers find each other; this one announces itself, unless --cluster",
-        metavar="URL",
-    )
-    known.add("--directory-name", "tells clusters in one Redis apart", metavar="NAME")
-    known.add("--announce", "how others reach this server, for --directory", metavar="URL")
-    known.add_list(
-        "--token", "a bearer token that clients may show (or --token-file)", "tokens", action="append", metavar="TOKEN"
-    )
-    parser.add_argument("--token-file", help="tokens, one a line [SFU_TOKEN_FILE]", metavar="FILE")
-    known.add("--upstream-token", "what to show to the servers behind --proxy or --cluster", metavar="TOKEN")
-    known.add("--upstream-ca", "who has signed their certificates (PEM)", metavar="FILE")
-    known.add_switch("--allow-anonymous", "take clients without token, also from other hosts")
-    known.add("--cert", "TLS certificate chain (PEM)", metavar="FILE")
-    known.add("--key", "its private key (PEM)", metavar="FILE")
-    known.add("--client-ca", "clients need certificates that this has signed (PEM)", metavar="FILE")
-    known.add_list(
+_DEFAULTS: Final = Options()
+_ALL_CORES: Final = "all cores as one worker: of this host, or of all that --proxy or --cluster reach"
+_FOLLOWED: Final = "the Redis where servers find each other; this one announces itself, unless --cluster"
+_HOOKS: Final = "module or file with connection_payload(), methods(tell), authenticate(credentials)"
+_MEMBERS: Final = "workers of several servers; without URL those of --directory"
+_WATERMARK: Final = "percent of a core above which --vertical gives it nothing new"
+_OPTIONS: Final = (
+    _Option("--host", "address to listen on"),
+    _Option("--port", "port to listen on", values.port),
+    _Option("--vertical", _ALL_CORES, values.truth),
+    _Option("--cores", "how many cores --vertical uses; otherwise all", values.count, "N"),
+    _Option("--watermark", _WATERMARK, values.percent, "PERCENT"),
+    _Option("--proxy", "pass everything on to another server", values.server, "URL"),
+    _Option("--cluster", _MEMBERS, values.server, "URL", several="*"),
+    _Option("--directory", _FOLLOWED, values.redis, "URL"),
+    _Option("--directory-name", "tells clusters in one Redis apart", metavar="NAME"),
+    _Option("--announce", "how others reach this server, for --directory", values.server, "URL"),
+    _Option("--token", "a bearer token that clients may show (or --token-file)", dest="tokens", several="append"),
+    _Option("--token-file", "tokens, one a line", metavar="FILE"),
+    _Option("--upstream-token", "what to show to the servers behind --proxy or --cluster", metavar="TOKEN"),
+    _Option("--upstream-ca", "who has signed their certificates (PEM)", metavar="FILE"),
+    _Option("--allow-anonymous", "take clients without token, also from other hosts", values.truth),
+    _Option("--cert", "TLS certificate chain (PEM)", metavar="FILE"),
+    _Option("--key", "its private key (PEM)", metavar="FILE"),
+    _Option("--client-ca", "clients need certificates that this has signed (PEM)", metavar="FILE"),
+    _Option(
         "--announced-address",
         "where peers reach this host, best first",
-        "announced_addresses",
-        action="append",
         metavar="ADDRESS",
-    )
-    known.add("--grace", "seconds for which a client that was cut may come back", float, metavar="SECONDS")
-    known.add_switch("--keep-workers", "workers stay when the client that wanted them goes")
-    known.add(
-        "--hooks",
-        "module or file with connection_payload(), methods(tell), authenticate(credentials)",
-        metavar="MODULE",
-    )
-    known.add("--status", "where to serve /health and /metrics", metavar="HOST:PORT")
-    known.add("--drain", "seconds for which SIGTERM waits for workers to be closed", float, metavar="SECONDS")
-    known.add("--log-level", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
-    parser.set_defaults(token_file=environment.get(f"{PREFIX}TOKEN_FILE"))
+        dest="announced_addresses",
+        several="append",
+    ),
+    _Option("--grace", "seconds for which a client that was cut may come back", values.seconds, "SECONDS"),
+    _Option("--keep-workers", "workers stay when the client that wanted them goes", values.truth),
+    _Option("--hooks", _HOOKS, metavar="MODULE"),
+    _Option("--status", "where to serve /health and /metrics", values.status, "HOST:PORT"),
+    _Option("--drain", "seconds for which SIGTERM waits for workers to be closed", values.seconds, "SECONDS"),
+    _Option("--log-level", ", ".join(values.LEVELS), values.level, "LEVEL"),
+)
 
 
-def read(arguments: argparse.Namespace) -> Options:
-    """The options; ValueError says what does not go together."""
-    given = {name: getattr(arguments, name) for name in Options.__dataclass_fields__}
-    if arguments.token_file:
-        given["tokens"] = [*given["tokens"], *Path(arguments.token_file).read_text().split()]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All options of `sfu serve`."""
+    for option in _OPTIONS:
+        option.add(parser)
+
+
+def read(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Options:
+    """The options; UsageError says what is wrong with them, or does not go together."""
+    given: dict[str, Any] = {}
+    for option in _OPTIONS:
+        if (value := getattr(arguments, option.name)) is not None:
+            given[option.name] = value
+        elif option.variable in environment:
+            given[option.name] = option.standing_in(environment[option.variable])
+    if (file := given.pop("token_file", None)) is not None:
+        given["tokens"] = [*given.get("tokens", []), *_tokens_of(file)]
     options = Options(**given)
-    _check(options)
+    for wrong, complaint in _complaints(options):
+        if wrong:
+            raise UsageError(complaint)
     return options
 
 
-def _check(options: Options) -> None:
-    if options.proxy is not None and options.cluster is not None:
-        raise ValueError("--proxy and --cluster: one or the other")
-    if options.cluster == [] and options.directory is None:
-        raise ValueError("--cluster: needs URLs, or --directory")
-    if options.proxy is not None and options.directory is not None and options.announce is None:
-        raise ValueError("--directory: a proxy that is to be found needs --announce")
-    if options.cluster is None and options.directory is not None and options.announce is None:
-        raise ValueError("--directory: needs --announce, the URL under which others reach this server")
-    if (options.cert is None) != (options.key is None):
-        raise ValueError("--cert and --key: one without the other")
-    if options.client_ca is not None and options.cert is None:
-        raise ValueError("--client-ca: needs --cert")
-    if options.cores is not None and not options.vertical:
-        raise ValueError("--cores: only with --vertical")
-    if options.status is not None:
-        address(options.status)
+def _tokens_of(file: str) -> list[str]:
+    with blaming(f"--token-file {file}"):
+        return values.text(Path(file).read_text()).split()
 
 
-def address(text: str) -> tuple[str, int]:
-    """HOST:PORT, [HOST]:PORT or :PORT as a pair; ValueError if it is none."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 0xFFFF:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return host.strip("[]") or "0.0.0.0", int(port)
-
-
-def _words(text: str) -> list[str]:
-    return re.split(r"[\s,]+", text.strip()) if text.strip() else []
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError(f"{text!r} is neither yes nor no")
+def _complaints(options: Options) -> list[tuple[bool, str]]:
+    """What does not go together, and whether it is so."""
+    below = options.proxy is not None or options.cluster is not None
+    return [
+        (options.proxy is not None and options.cluster is not None, "--proxy and --cluster: one or the other"),
+        (options.cluster == [] and options.directory is None, "--cluster: needs URLs, or --directory"),
+        (
+            options.directory is not None and options.cluster is None and options.announce is None,
+            "--directory: needs --announce, the URL under which others reach this server",
+        ),
+        (options.announce is not None and options.directory is None, "--announce: only with --directory"),
+        ((options.cert is None) != (options.key is None), "--cert and --key: one without the other"),
+        (options.client_ca is not None and options.cert is None, "--client-ca: needs --cert"),
+        (options.cores is not None and not options.vertical, "--cores: only with --vertical"),
+        (options.upstream_token is not None and not below, "--upstream-token: only with --proxy or --cluster"),
+        (options.upstream_ca is not None and not below, "--upstream-ca: only with --proxy or --cluster"),
+        (bool(options.tokens) and options.allow_anonymous, "--allow-anonymous and --token: one or the other"),
+    ]

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl as tls
 from collections.abc import Callable
 from typing import Any
 
 from horizontal import RemoteMediasoupServer
 from horizontal.directory import Announcer, Directory
-from sfu.serve import hooks
+from sfu.serve import certificates, hooks
 from sfu.serve.figures import Observer
-from sfu.serve.options import Options, address
-from sfu.serve.stack import Front, Stack, managed
+from sfu.serve.options import Options, UsageError, blaming
+from sfu.serve.stack import Front, LastKnown, Stack, managed
 from sfu.serve.status import serving
+from sfu.serve.values import address
 
 POLL = 0.1
 
@@ -49,23 +49,27 @@ class Orders:
 
 
 async def serve(options: Options, orders: Orders, say: Say) -> None:
-    """Serves until it is ordered to end. ValueError, TypeError, ImportError or OSError say what is wrong at the start.
+    """Serves until it is ordered to end; UsageError says what is wrong at the start.
 
     `say` is told where it can be reached, when it can be, and that it drains.
     """
-    additions = hooks.load(options.hooks)
+    with blaming("--hooks"):
+        additions = hooks.load(options.hooks)
     async with contextlib.AsyncExitStack() as ends:
         directory = None
         if options.directory is not None:
-            directory = Directory.at(options.directory, name=options.directory_name)
+            with blaming("--directory"):
+                directory = Directory.at(options.directory, name=options.directory_name)
             ends.push_async_callback(directory.close)
         stack = await ends.enter_async_context(managed(options, directory))
-        front = Front(stack.manager)
-        server = await ends.enter_async_context(_server(options, front, additions))
+        front = Front(stack)
+        server = _server(options, front, additions)
+        with blaming(f"--host {options.host}, --port {options.port}"):
+            await ends.enter_async_context(server)
         where = await _open_status(options, ends, stack, front, server)
         announcer = None
         if directory is not None and options.announce is not None:
-            announcer = await ends.enter_async_context(Announcer(directory, options.announce, stack.manager))
+            announcer = await ends.enter_async_context(Announcer(directory, options.announce, LastKnown(front)))
         say(f"{stack.name} server at {server.url}{where}")
         await orders.drain.wait()
         if not orders.stop.is_set():
@@ -80,8 +84,9 @@ async def _open_status(
     observer = Observer(stack, front, server)
     host, port = address(options.status)
     pages = {"/health": observer.health, "/metrics": observer.metrics}
-    port = await ends.enter_async_context(serving(host, port, pages))
-    return f", status at http://{host}:{port}"
+    with blaming(f"--status {options.status}"):
+        port = await ends.enter_async_context(serving(host, port, pages))
+    return f", status at http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _drain(
@@ -108,25 +113,20 @@ async def _drain(
 
 
 def _server(options: Options, front: Front, additions: dict[str, Any]) -> RemoteMediasoupServer:
-    return RemoteMediasoupServer(
-        front,
-        host=options.host,
-        port=options.port,
-        tokens=options.tokens or None,
-        ssl=_server_context(options),
-        allow_anonymous=options.allow_anonymous,
-        announced_addresses=options.announced_addresses,
-        grace=options.grace,
-        close_own_workers=not options.keep_workers,
-        **additions,
-    )
-
-
-def _server_context(options: Options) -> tls.SSLContext | None:
-    if options.cert is None:
-        return None
-    context = tls.create_default_context(tls.Purpose.CLIENT_AUTH, cafile=options.client_ca)
-    context.load_cert_chain(options.cert, options.key)
-    if options.client_ca is not None:
-        context.verify_mode = tls.CERT_REQUIRED
-    return context
+    context = certificates.for_clients(options)
+    try:
+        return RemoteMediasoupServer(
+            front,
+            host=options.host,
+            port=options.port,
+            tokens=options.tokens or None,
+            ssl=context,
+            allow_anonymous=options.allow_anonymous,
+            announced_addresses=options.announced_addresses,
+            grace=options.grace,
+            close_own_workers=not options.keep_workers,
+            **additions,
+        )
+    except TypeError:  # the only thing that it can find wrong here
+        known = "--token-file, --client-ca, --hooks with authenticate(), or --allow-anonymous"
+        raise UsageError(f"--host {options.host}: who may come from other hosts? {known}") from None

@@ -5,19 +5,25 @@ Belongs to the server's event loop. Makes managers and ends them again; knows no
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-import ssl as tls
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from horizontal import MediasoupHorizontal, RemoteMediasoupClient
+from horizontal import MediasoupHorizontal, ReadyState, RemoteMediasoupClient
+from horizontal.connection import shown
 from horizontal.directory import Directory, Follower
-from sfu.serve.options import Options
+from sfu.serve import certificates
+from sfu.serve.options import Options, blaming
 from sfu_core import mediasoup as local
+from sfu_core.errors import SfuError
 from sfu_core.stats import get_stats_factory
 from vertical import MediasoupVertical
+
+PATIENCE: Final = 2.0
+"""Seconds for what somebody else must answer before it is done without."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +36,14 @@ class Stack:
     manager: Any
     vertical: MediasoupVertical | None = None
     horizontal: MediasoupHorizontal | None = None
+    client: RemoteMediasoupClient | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether those below can be asked for workers at this moment, if there are any below."""
+        if self.horizontal is not None:
+            return any(host.open for host in self.horizontal.hosts)
+        return self.client is None or self.client.ready_state is ReadyState.CONNECTED
 
 
 class Local:
@@ -51,69 +65,97 @@ class Local:
 class Front:
     """The manager that clients get their workers from: what the stack has, but nothing new while draining."""
 
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
         self.draining = False
 
     @property
     def mediasoup(self) -> Any:
         """The API; None while draining, and while there is none below."""
-        return None if self.draining else self._manager.mediasoup
+        return None if self.draining else self._stack.manager.mediasoup
 
     @property
     def ready(self) -> bool:
-        """Whether workers can be created."""
-        return self.mediasoup is not None
+        """Whether workers can be created now; while those below are out of reach, who asks has to wait."""
+        return self.mediasoup is not None and self._stack.reachable
 
     async def get_stats(self) -> Any:
         """Those of the manager."""
-        return await self._manager.get_stats()
+        return await self._stack.manager.get_stats()
+
+
+class LastKnown:
+    """Figures for the directory, which is to hear that we drain or leave also if nobody gives new ones."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._figures: Any = None
+
+    async def get_stats(self) -> Any:
+        """Those of now, or of before; SfuError if there were none yet."""
+        async with patiently():
+            self._figures = await self._front.get_stats() or self._figures
+        if self._figures is None:
+            raise SfuError("it has nothing to offer yet")
+        return self._figures
+
+
+@contextlib.asynccontextmanager
+async def patiently() -> AsyncIterator[None]:
+    """What somebody else does not say in time, or at all, is left out."""
+    with contextlib.suppress(SfuError, TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            yield
 
 
 @contextlib.asynccontextmanager
 async def managed(options: Options, directory: Directory | None) -> AsyncIterator[Stack]:
     """What the options ask for; all of it has ended after the block. Other servers need not be there yet."""
     async with contextlib.AsyncExitStack() as ends:
-        base, horizontal = await _base(options, directory, ends)
-        name = "proxy" if options.proxy is not None else "plain" if horizontal is None else "cluster"
+        above = await ends.enter_async_context(contextlib.AsyncExitStack())
+        client = await _proxied(options, ends)
+        horizontal = await _clustered(options, directory, ends)
+        base = client or horizontal
+        name = "proxy" if client is not None else "plain" if horizontal is None else "cluster"
         if not options.vertical:
-            manager = Local() if base is None else base
-            if base is None:
+            manager = base or Local()
+            if isinstance(manager, Local):
                 ends.callback(manager.close)
-            yield Stack(name, manager, horizontal=horizontal)
+            yield Stack(name, manager, None, horizontal, client)
             return
         vertical = MediasoupVertical(base, max_workers=options.cores, watermark_worker=options.watermark)
         vertical.on("error", lambda error: _log.error("vertical: %s", error))
         vertical.on("coredied", lambda pid, reason: _log.error("core %s died: %s", pid, reason))
-        ends.push_async_exit(vertical)
-        yield Stack("vertical" if base is None else f"vertical {name}", vertical, vertical, horizontal)
+        above.push_async_exit(vertical)  # destroyed by what is below it, whose end does not wait for lost servers
+        yield Stack("vertical" if base is None else f"vertical {name}", vertical, vertical, horizontal, client)
 
 
-async def _base(
+async def _proxied(options: Options, ends: contextlib.AsyncExitStack) -> RemoteMediasoupClient | None:
+    if options.proxy is None:
+        return None
+    client = _client(options, options.proxy)
+    client.on("error", lambda error: _log.error("proxy: %s", error))
+    ends.push_async_exit(client)
+    return client
+
+
+async def _clustered(
     options: Options, directory: Directory | None, ends: contextlib.AsyncExitStack
-) -> tuple[Any, MediasoupHorizontal | None]:
-    """What reaches other servers, if something does."""
-    if options.proxy is not None:
-        client = _client(options, options.proxy)
-        client.on("error", lambda error: _log.error("%s: %s", options.proxy, error))
-        ends.push_async_exit(client)
-        return client, None
+) -> MediasoupHorizontal | None:
     if options.cluster is None:
-        return None, None
+        return None
     horizontal = MediasoupHorizontal((_client(options, url) for url in options.cluster), own=True)
     horizontal.on("error", lambda error: _log.error("cluster: %s", error))
-    horizontal.on("hostlost", lambda member, reason: _log.error("%s is lost: %s", member.url, reason))
+    horizontal.on("hostlost", lambda member, reason: _log.error("%s is lost: %s", shown(member.url), reason))
     ends.push_async_exit(horizontal)
     if directory is not None:
         await ends.enter_async_context(Follower(directory, horizontal, lambda url: _client(options, url)))
-    return horizontal, horizontal
+    return horizontal
 
 
 def _client(options: Options, url: str) -> RemoteMediasoupClient:
-    secure = url.startswith("wss:")
-    context = tls.create_default_context(cafile=options.upstream_ca) if secure else None
-    if context is not None and options.cert is not None:
-        context.load_cert_chain(options.cert, options.key)
-    return RemoteMediasoupClient(
-        url, token=options.upstream_token, ssl=context, listen_worker_died=options.cluster is None
-    )
+    context = certificates.for_servers(options) if url.startswith("wss:") else None
+    with blaming("--cluster" if options.proxy is None else "--proxy"):
+        return RemoteMediasoupClient(
+            url, token=options.upstream_token, ssl=context, listen_worker_died=options.cluster is None
+        )

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from .processes import children, is_alive, until
 
 ROOT = Path(__file__).parents[2]
+SAMPLE = re.compile(r'([a-z_]+)(\{[a-z]+="(?:[^"\\]|\\["n\\])*"(?:,[a-z]+="(?:[^"\\]|\\["n\\])*")*\})? (\S+)')
 READY = re.compile(r"^([\w ]+) server at (\S+), status at (\S+)$")
 
 
@@ -48,22 +50,27 @@ class Served:
             self.lines.append((await self.process.stdout.readline()).decode().rstrip("\n"))
         return self.lines[-1]
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page for operators."""
-        host, _, port = self.status.removeprefix("http://").rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    async def ask(self, path: str) -> tuple[str, str]:
+        """Head and body of a page for operators."""
+        place = urlsplit(self.status)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         writer.close()
         await writer.wait_closed()
+        return head, body
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page for operators."""
+        head, body = await self.ask(path)
         return int(head.split()[1]), body
 
     async def figures(self) -> dict[str, float]:
-        """Its metrics, by name and labels."""
-        status, body = await self.get("/metrics")
-        assert status == 200
-        lines = [line for line in body.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+        """Its metrics, by name and labels; all of it as Prometheus wants it."""
+        head, body = await self.ask("/metrics")
+        assert head.startswith("HTTP/1.1 200 ")
+        assert "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in head
+        return exposed(body)
 
     async def healthy(self) -> bool:
         """Whether it takes workers."""
@@ -88,6 +95,24 @@ class Served:
         return self.process.returncode, errors.decode()
 
 
+def exposed(text: str) -> dict[str, float]:
+    """Samples of the text exposition format 0.0.4: each family once, its kind before its samples, no sample twice."""
+    found: dict[str, float] = {}
+    families: list[str] = []
+    for line in text.split("\n")[:-1]:
+        if line.startswith("# HELP "):
+            families.append(line.split(" ")[2])
+        elif line.startswith("# TYPE "):
+            assert line.split(" ")[2:] in ([families[-1], "gauge"], [families[-1], "counter"]), line
+        else:
+            match = SAMPLE.fullmatch(line)
+            assert match is not None and match[1] == families[-1], line
+            assert match[1].endswith("_total") == (f"# TYPE {match[1]} counter" in text), line
+            assert found.setdefault(match[1] + (match[2] or ""), value := float(match[3])) is value, line
+    assert text.endswith("\n") and len(set(families)) == len(families)
+    return found
+
+
 @asynccontextmanager
 async def served(*flags: str, quiet: bool = True, **environment: str) -> AsyncIterator[Served]:
     """A server while the block runs; it must end as it should, and have said nothing bad if `quiet`."""
@@ -95,8 +120,7 @@ async def served(*flags: str, quiet: bool = True, **environment: str) -> AsyncIt
     try:
         yield server
     except BaseException:
-        server.process.kill()
-        await server.process.communicate()
+        await server.end(signal.SIGKILL)
         raise
     status, errors = await server.end()
     assert status == 0, errors

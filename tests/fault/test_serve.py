@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import signal
 import socket
@@ -248,27 +249,124 @@ async def test_hooks(tmp_path: Path) -> None:
             await until(lambda: told == [("doubled", 42)], 5)
 
 
+async def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
+    """With the option that is to be changed."""
+    _certificate(tmp_path, "server")
+    passphrase = ["openssl", "pkey", "-in", f"{tmp_path}/server.key", "-aes256", "-passout", "pass:x"]
+    subprocess.run([*passphrase, "-out", f"{tmp_path}/locked.key"], check=True, capture_output=True)
+    chain, not_pem = f"{tmp_path}/server.pem", __file__
+    async with served() as server:
+        port = server.url.rpartition(":")[2]
+        for flags, complaint in (
+            (("--port", port), f"--host 127.0.0.1, --port {port}: .*address already in use"),
+            (("--host", "203.0.113.7", "--allow-anonymous"), "--host 203.0.113.7, --port 4443: .*cannot assign"),
+            (("--port", "0", "--status", f"127.0.0.1:{port}"), f"--status 127.0.0.1:{port}: .*address already in use"),
+            (("--host", "0.0.0.0"), "--host 0.0.0.0: .*--token-file.*--allow-anonymous"),
+            (("--hooks", "no_such_module_here"), "--hooks: no_such_module_here"),
+            (("--proxy", "http://nowhere"), "--proxy: needs a URL that begins with ws://"),
+            (("--proxy", "ws://nowhere/#part"), "--proxy: .*fragment"),
+            (("--cert", "/nonexistent", "--key", "x"), "--cert /nonexistent, --key x: No such file"),
+            (("--cert", chain, "--key", not_pem), f"--cert {chain}, --key {not_pem}: .*PEM"),
+            (("--cert", chain, "--key", f"{tmp_path}/locked.key"), "locked.key: the key has a passphrase"),
+            (("--cert", chain, "--key", f"{tmp_path}/server.key", "--client-ca", not_pem), f"--client-ca {not_pem}: "),
+            (("--proxy", "wss://nowhere", "--upstream-ca", "/nonexistent"), "--upstream-ca /nonexistent: No such file"),
+        ):
+            status, told = await _refused(*flags)
+            assert status == 2, (flags, told)
+            assert re.search(complaint, told) and told.startswith(("sfu serve: ", "usage: ")), (flags, told)
+            assert "Traceback" not in told
+
+
+async def _refused(*flags: str) -> tuple[int, str]:
+    """Exit status, and what was said."""
+    run = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "sfu", "serve", *flags],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize("name", ["proxy", "vertical cluster"])
+async def test_it_ends_in_time_though_those_below_are_out_of_reach(name: str) -> None:
+    """And says that it has nothing to offer meanwhile. Calls below may go on, so nothing is given up before."""
+    flags, _ = STACKS[name]
+    async with served("--drain", "0.1", quiet=False) as below:
+        server = await Served.start(*flags, below.url, "--drain", "0.5")
+        await eventually(server.healthy)
+        async with RemoteMediasoupClient(server.url) as client:
+            await client.mediasoup.create_worker()  # type: ignore[union-attr]
+            below.process.send_signal(signal.SIGSTOP)
+            try:
+                await eventually(lambda: _is(server, 503))
+                assert (await server.figures())["sfu_ready"] == 0
+                assert (await server.end(within=15))[0] == 0
+            finally:
+                below.process.send_signal(signal.SIGCONT)
+
+
+async def test_nobody_need_listen_to_what_it_says() -> None:
+    server = await Served.start("--drain", "60")
+    server.process.stdout._transport.close()  # type: ignore[union-attr]
+    async with RemoteMediasoupClient(server.url) as client:
+        worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
+        server.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: _is(server, 503))
+        worker.close()
+        async with asyncio.timeout(5):
+            assert await server.process.wait() == 0
+    assert await server.process.stderr.read() == b""  # type: ignore[union-attr]
+
+
+async def test_secrets_in_urls_are_shown_to_nobody() -> None:
+    below = await Served.start("--grace", "0.2")
+    url = below.url.replace("//", "//me:geheim@") + "/?key=geheim"
+    server = await Served.start("--cluster", url, "--log-level", "debug", "--status", "[::1]:0")
+    try:
+        await eventually(server.healthy)
+        text = (await server.get("/metrics"))[1]
+        assert f'sfu_host_open{{host="{below.url}/"}} 1\n' in text
+        await below.end(signal.SIGKILL)
+        await eventually(lambda: _usable(server, 0))
+        await asyncio.sleep(0.5)
+    finally:
+        status, errors = await server.end()
+        await below.end(signal.SIGKILL)
+    assert status == 0 and f"{below.url}/ is lost" in errors
+    assert "geheim" not in errors + text + "".join(server.lines)
+
+
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server here")
 async def test_servers_find_each_other_in_a_directory(tmp_path: Path) -> None:
-    redis = await asyncio.create_subprocess_exec(
-        *("redis-server", "--port", "0", "--unixsocket", f"{tmp_path}/redis", "--save", "", "--dir", str(tmp_path)),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
+    """They come, go, are killed; it is restarted and has forgotten them. Its password is shown nowhere."""
+    redis, url = await _redis(tmp_path)
+    directory = ("--directory", url, "--log-level", "debug")
     hosts: list[Served] = []
     try:
-        await until(lambda: (tmp_path / "redis").exists(), 10)
-        directory = ("--directory", f"unix://{tmp_path}/redis")
         async with served(*directory, "--cluster", quiet=False) as cluster:
             assert not await cluster.healthy()
-            hosts += [await _announced(directory) for _ in range(2)]
+            hosts += [await _announced(*directory) for _ in range(2)]
             await eventually(lambda: _usable(cluster, 2), 20)
             async with RemoteMediasoupClient(cluster.url) as client:
-                worker = await client.mediasoup.create_worker()  # type: ignore[union-attr]
-                worker.close()
-            assert (await hosts.pop().end())[0] == 0
-            await eventually(lambda: _usable(cluster, 1), 20)
-            await hosts.pop().end(signal.SIGKILL)
-            await eventually(lambda: _usable(cluster, 0), 30)
+                workers = [await client.mediasoup.create_worker() for _ in range(2)]  # type: ignore[union-attr]
+                redis.kill()
+                await redis.wait()
+                await asyncio.sleep(3)  # everybody has noticed
+                redis, _ = await _redis(tmp_path, url)
+                hosts.append(await _announced(*directory))
+                await eventually(lambda: _usable(cluster, 3), 20)
+                assert not any(worker.closed for worker in workers)
+            told = (await hosts.pop().end())[1]
+            await eventually(lambda: _usable(cluster, 2), 20)
+            told += (await hosts.pop().end(signal.SIGKILL))[1]
+            await eventually(lambda: _usable(cluster, 1), 30)
+            told += (await hosts.pop().end())[1] + (await cluster.end())[1]
+        assert "is not announced: " in told and "sfu.serve.stack: cluster: " in told
+        assert "geheim" not in told
     finally:
         for left in hosts:
             await left.end(signal.SIGKILL)
@@ -276,35 +374,25 @@ async def test_servers_find_each_other_in_a_directory(tmp_path: Path) -> None:
         await redis.wait()
 
 
-async def _announced(directory: tuple[str, ...]) -> Served:
+async def _redis(folder: Path, url: str = "") -> tuple[asyncio.subprocess.Process, str]:
+    """One that wants a password; its URL."""
+    url = url or f"redis://:geheim@127.0.0.1:{_free_port()}"
+    options = ("--port", url.rpartition(":")[2], "--requirepass", "geheim", "--save", "", "--dir", str(folder))
+    process = await asyncio.create_subprocess_exec("redis-server", *options, stdout=asyncio.subprocess.DEVNULL)
+    return process, url
+
+
+async def _announced(*directory: str) -> Served:
     """A server that others can find."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = _free_port()
     return await Served.start(*directory, "--announce", f"ws://127.0.0.1:{port}", port=port)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 async def _usable(cluster: Served, count: int) -> bool:
     figures = await cluster.figures()
     return sum(value for key, value in figures.items() if key.startswith("sfu_host_open")) == count
-
-
-async def test_what_is_wrong_at_the_start_is_said() -> None:
-    async with served() as server:
-        port = server.url.rpartition(":")[2]
-        for flags, complaint in (
-            (("--port", port), "address already in use"),
-            (("--host", "0.0.0.0", "--port", "0"), "allow_anonymous"),
-            (("--hooks", "no_such_module_here"), "no_such_module_here"),
-            (("--proxy", "http://nowhere"), "scheme"),
-            (("--cert", "/nonexistent", "--key", "/nonexistent"), "No such file"),
-        ):
-            run = await asyncio.to_thread(
-                subprocess.run,
-                [sys.executable, "-m", "sfu", "serve", *flags],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                timeout=20,
-            )
-            assert run.returncode == 2, (flags, run)
-            assert complaint in run.stderr and "Traceback" not in run.stderr, run.stderr
