@@ -38,8 +38,8 @@ _LEVELS: Final = {"E": logging.ERROR, "W": logging.WARNING}
 _log = logging.getLogger(__name__)
 
 
-class HostedChannel(StreamChannel):
-    """A logical worker. It ends when the host process says that nothing of it is left, or has ended itself."""
+class LogicalWorkerChannel(StreamChannel):
+    """To a logical worker. It ends when the host process says that nothing of it is left, or has ended itself."""
 
     def __init__(self, place: Place, overdue: Callable[[], None]) -> None:
         """`overdue` is called when it was closed long ago and has not ended."""
@@ -87,7 +87,7 @@ class HostProcess:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         self._asking = asyncio.Semaphore(MOST_ASKED)
-        self._workers: dict[int, HostedChannel] = {}
+        self._workers: dict[int, LogicalWorkerChannel] = {}
         self._expected = 0
         self._closed = False
         self._starting = asyncio.get_running_loop().create_task(self._start(spawner, settings, theirs))
@@ -103,7 +103,7 @@ class HostProcess:
         channel = self._channel
         return None if channel is None else channel.pid
 
-    async def create_worker(self, settings: WorkerSettings) -> HostedChannel:
+    async def create_worker(self, settings: WorkerSettings) -> LogicalWorkerChannel:
         """Raises what `Cluster.spawn` raises. If nobody else uses the process, it ends on failure."""
         self._expected += 1
         try:
@@ -159,7 +159,7 @@ class HostProcess:
             channel.close()
         return channel
 
-    async def _ask_for_worker(self, channel: ProcessChannel, settings: WorkerSettings) -> HostedChannel:
+    async def _ask_for_worker(self, channel: ProcessChannel, settings: WorkerSettings) -> LogicalWorkerChannel:
         if self._closed:
             raise WorkerClosedError("the manager was destroyed")
         number = next_pid()
@@ -171,7 +171,7 @@ class HostProcess:
             place = msgspec.structs.replace(
                 local_place(), extensions=frozenset(created.extensions), mirror_group=created.mirror_group
             )
-            worker = self._workers[number] = HostedChannel(place, channel.kill)
+            worker = self._workers[number] = LogicalWorkerChannel(place, channel.kill)
             if channel.closed:  # it has ended this very moment
                 self._workers.pop(number).gone(None)
             await worker.open(ours)
@@ -209,7 +209,7 @@ class HostProcess:
             worker.gone(reason)
 
 
-class HostedCluster:
+class HostProcessCluster:
     """A spawner of logical workers, all in one host process; follows `vertical.cluster.Cluster`."""
 
     def __init__(
@@ -260,7 +260,7 @@ class HostedCluster:
         """The pid of the host process, while there is one."""
         return None if self._host is None or self._host.closed else self._host.pid
 
-    async def spawn(self, settings: WorkerSettings) -> HostedChannel:
+    async def spawn(self, settings: WorkerSettings) -> LogicalWorkerChannel:
         """A logical worker (see `sfu_core.channel.spawner.Spawner`)."""
         if self._closed:
             raise WorkerClosedError("the manager was destroyed")

@@ -16,7 +16,7 @@ from sfu_core.mediasoup import Mediasoup
 from sfu_core.mediasoup.types import LogLevel
 from sfu_core.stats import StatsReader
 from vertical.cluster import BaseWorkers, Cluster
-from vertical.host_process import HostedCluster
+from vertical.host_process import HostProcessCluster
 from vertical.pipes import MakeLink
 from vertical.placement import NODE_WATERMARK, WATERMARK, Policy
 
@@ -83,9 +83,9 @@ class MediasoupVertical(Manager):
             "on_error": lambda error: self._tell("error", error),
             "on_crowded": lambda load: self._tell("nodewatermark", load),
         }
-        self._cluster: Cluster | HostedCluster
+        self._cluster: Cluster | HostProcessCluster
         if self._base is None:
-            self._cluster = HostedCluster(cpus, max_workers or len(cpus), **options)
+            self._cluster = HostProcessCluster(cpus, max_workers or len(cpus), **options)
         else:
             self._cluster = Cluster(BaseWorkers(self._base), max_workers, **options)
         self._mediasoup = Mediasoup(self._cluster)

@@ -10,7 +10,7 @@ from sfu_core.channel.channel import StreamChannel
 from sfu_core.channel.process import WorkerExitError
 from vertical import host as host_module
 from vertical.host import Host
-from vertical.host_process import HostedCluster
+from vertical.host_process import HostProcessCluster
 
 
 class FakeProcessChannel(StreamChannel):
@@ -65,7 +65,7 @@ class Estate:
         monkeypatch.setattr(host_module, "OwnCores", lambda cpus: self.source)
         monkeypatch.setattr(host_module, "close_on_signals", lambda loop, close: None)
         self.died, self.errors, self.crowded = [], [], []
-        self.cluster = HostedCluster(
+        self.cluster = HostProcessCluster(
             list(range(count)),
             count,
             on_core_died=lambda pid, reason: self.died.append((pid, reason)),

@@ -20,7 +20,7 @@ def source(monkeypatch):
         source.cpus = cpus
         return Cluster(source, min(most, len(cpus)), **options)
 
-    monkeypatch.setattr(manager, "HostedCluster", cluster)
+    monkeypatch.setattr(manager, "HostProcessCluster", cluster)
     monkeypatch.setattr(manager, "usable_cpus", lambda: [0, 1, 2, 3])
     return source
 
