@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import host_id
 from sfu_core.errors import NotFoundError, SfuError
+from sfu_core.worker.binding import A_MOMENT, bind, bind_beside, naps, set_options
 from vertical import rings
 from vertical.links import CoreGoneError, ask
 from vertical.members import Member
@@ -66,7 +67,6 @@ class Port:
         if not indices:
             raise CoreGoneError("all cores have just ended")
         from sfu_core._flows import new_table  # not before: who controls other hosts only has nothing compiled
-        from sfu_core.worker.binding import bind, set_options
 
         try:
             for info in self.infos:
@@ -81,8 +81,6 @@ class Port:
             raise
 
     def _bind_beside(self, index: int) -> None:
-        from sfu_core.worker.binding import bind_beside, set_options
-
         sockets: list[socket.socket] = []
         try:
             for info, first in zip(self.infos, self.first, strict=True):
@@ -272,8 +270,6 @@ class Ports:
 
     async def _bind(self, port: Port) -> None:
         """Without blocking the loop."""
-        from sfu_core.worker.binding import A_MOMENT, naps
-
         left = self._last_close + LET_GO - asyncio.get_running_loop().time()
         for nap in naps(max(left, A_MOMENT)):
             with suppress(SfuError):
