@@ -10,7 +10,7 @@ from typing import Any, Final
 from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.connection import Connection, Endpoint, checked_url
 from horizontal.lifecycle import ConnectingManager
-from horizontal.protocol import Call, GetStats
+from horizontal.protocol import Call, GetStats, checked_token
 from sfu_core.channel.channel import Channel
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import InvalidStateError, SfuError
@@ -44,7 +44,7 @@ class RemoteMediasoupClient(ConnectingManager):
         `request_timeout`: seconds after which a call fails that is not answered, also while the server is out of
         reach. `silence`: seconds after which a server that says nothing counts as lost.
         """
-        self._token = token
+        self._token = None if token is None else checked_token(token)
         self._ssl = ssl
         self._name = session
         self._timeout = request_timeout

@@ -6,23 +6,24 @@ Belongs to the clients' event loop. Knows sockets, tries and times; what is said
 import asyncio
 import random
 import ssl as tls
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI, NegotiationError
+from websockets.exceptions import InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from horizontal.channel import RemoteChannel, RemoteSession
-from horizontal.errors import AuthenticationError, SessionLostError
+from horizontal.errors import SessionLostError
+from horizontal.failures import explained, is_final
 from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Resume, Welcome, pack, read_welcome
-from horizontal.wire import CLOSE_TIMEOUT, QUIET, ClientSocket, Wire, abort
+from horizontal.wire import CLOSE_TIMEOUT, QUIET, ClientSocket, Wire, abort, goodbye
 from sfu_core.channel.codec import ProtocolError
-from sfu_core.errors import SfuError, UnsupportedError
+from sfu_core.errors import UnsupportedError
 from sfu_core.version import VERSION
 
 FIRST_TIMEOUT: Final = 10.0
@@ -34,18 +35,15 @@ TIMEOUT: Final = 2.0
 DELAYS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between tries; the last one for ever."""
 
-_FINAL: Final = (AuthenticationError, UnsupportedError, ProtocolError)
-
-
-class HungUpError(AuthenticationError):
-    """The server closed right after the TLS handshake. It may want another certificate, or have trouble of its own."""
+LASTING: Final = 1.0
+"""Seconds after which a connection was worth its name: the next try begins with the first of the delays."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """What clients must have in common to share a socket. A named session is never shared inside a process."""
 
-    url: str
+    url: str = field(repr=False)
     token: str | None = field(repr=False)
     ssl: tls.SSLContext | None
     name: str | None
@@ -103,6 +101,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self.session: RemoteSession | None = None
         self.open = False
+        self._failing = False
         self._task = self._loop.create_task(self._run())
 
     @classmethod
@@ -154,25 +153,29 @@ class Connection:
 
     async def _run(self) -> None:
         tries = 0
-        while True:
+        while self._users:
             try:
                 socket, welcome = await self._reach()
             except Exception as error:
-                failure = _explained(error, self._endpoint)
-                final = isinstance(failure, _FINAL) and not isinstance(failure, HungUpError)
-                self._failed(failure, again=not final and (tries > 0 or self.session is not None))
-                if final:
-                    self._give_up(failure)
+                if self._missed(explained(error, shown(self._endpoint.url))):
                     return
-                await asyncio.sleep(DELAYS[min(tries, len(DELAYS) - 1)] * random.uniform(0.75, 1.25))
-                tries += 1
-                continue
-            tries = 0
-            if welcome.resumed and self.session is None:  # given up while the greetings were under way
-                await socket.close(Close.DONE)
-                self._each(lambda user: user.cut(True))
-            elif not await self._carry(socket, welcome):
-                return
+            else:
+                began = self._loop.time()
+                if not await self._carry(socket, welcome):
+                    return
+                if self._loop.time() - began > LASTING:
+                    tries = 0
+            await asyncio.sleep(DELAYS[min(tries, len(DELAYS) - 1)] * random.uniform(0.75, 1.25))
+            tries += 1
+
+    def _missed(self, failure: Exception) -> bool:
+        """A try has failed; whether it was the last one."""
+        final = is_final(failure)
+        self._failed(failure, again=not final and (self._failing or self.session is not None))
+        self._failing = True
+        if final:
+            self._give_up(failure)
+        return final
 
     async def _reach(self) -> tuple[ClientSocket, Welcome]:
         """Opens a socket and exchanges greetings."""
@@ -180,9 +183,12 @@ class Connection:
             socket = await _open(self._endpoint)
             try:
                 self._each(lambda user: user.websocket_opened())
-                await socket.send(pack(self._hello()))
-                return socket, read_welcome(await socket.recv())
-            except BaseException:
+                hello = self._hello()
+                await socket.send(pack(hello))
+                return socket, read_welcome(await socket.recv(), hello)
+            except BaseException as error:
+                if isinstance(error, ProtocolError):
+                    await goodbye(socket, Close.PROTOCOL_ERROR, str(error))
                 abort(socket)
                 self._each(lambda user: user.cut(False))
                 raise
@@ -198,6 +204,11 @@ class Connection:
 
     async def _carry(self, socket: ClientSocket, welcome: Welcome) -> bool:
         """Until the socket ends; whether there is to be another one."""
+        if welcome.resumed and self.session is None:  # given up while the greetings were under way
+            await goodbye(socket, Close.DONE)
+            self._each(lambda user: user.cut(True))
+            return True
+        self._failing = False
         session = self._session_of(welcome)
         wire = self._wire = Wire(socket, session.conversation, welcome.silence)
         self.open = True
@@ -264,16 +275,25 @@ class Connection:
             tell(user)
 
 
+class _Connect(connect):
+    """The library's, which would follow redirections, and take the token there."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def _open(endpoint: Endpoint) -> ClientSocket:
     headers = {} if endpoint.token is None else {"Authorization": f"Bearer {endpoint.token}"}
     options: dict[str, Any] = {} if endpoint.ssl is None else {"ssl": endpoint.ssl}
+    if endpoint.url.startswith("wss:"):
+        options["ssl_shutdown_timeout"] = CLOSE_TIMEOUT
     made: list[ClientSocket] = []
 
     def make(*args: Any, **more: Any) -> ClientSocket:
         made.append(ClientSocket(*args, **more))
         return made[-1]
 
-    connecting = connect(
+    connecting = _Connect(
         endpoint.url,
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         compression=None,
@@ -302,38 +322,3 @@ async def _open(endpoint: Endpoint) -> ClientSocket:
 
 def _too_long(grace: float) -> SessionLostError:
     return SessionLostError(f"the server was out of reach for {grace:g} s")
-
-
-def _explained(error: Exception, endpoint: Endpoint) -> Exception:
-    """What applications are told of a try that failed."""
-    where = shown(endpoint.url)
-    if isinstance(error, SfuError):
-        return error
-    if isinstance(error, InvalidStatus):
-        return _refused(error, where)
-    if isinstance(error, NegotiationError):
-        return UnsupportedError(f"{where} does not speak {SUBPROTOCOL}: {error}")
-    if any(isinstance(each, tls.SSLError) and not isinstance(each, tls.SSLEOFError) for each in _causes(error)):
-        return AuthenticationError(f"{where}: {error}")
-    if endpoint.url.startswith("wss:") and isinstance(error, InvalidMessage):
-        return HungUpError(f"{where} hung up after the TLS handshake; it may want another client certificate")
-    text = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-    failure = SfuError(f"cannot connect to {where}: {text}")
-    failure.__cause__ = error
-    return failure
-
-
-def _refused(error: InvalidStatus, where: str) -> Exception:
-    status = error.response.status_code
-    text = (error.response.body or b"").decode(errors="replace").strip()[:200]
-    told = f"{where} answered {status}" + (f": {text}" if text else "")
-    if status in (401, 403):
-        return AuthenticationError(told)
-    return UnsupportedError(told) if status in (400, 426) else SfuError(told)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    each: BaseException | None = error
-    while each is not None:
-        yield each
-        each = each.__cause__ or each.__context__

@@ -34,7 +34,8 @@ class Conversation:
         """
         self._on_entry = on_entry
         self._on_overflow = on_overflow
-        self._limit = limit
+        self.limit = limit
+        """Bytes."""
         self._loop = asyncio.get_running_loop()
         self._send: Send | None = None
         self._unsent: Callable[[], int] = lambda: 0
@@ -45,7 +46,7 @@ class Conversation:
         self._kept_bytes = 0
         self._received = 0  # number of the last message from the other side
         self._told = 0  # what the other side was told of that
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._relief = asyncio.Event()
         self._said = False
         self.media_dropped = 0
         self.closed = False
@@ -80,9 +81,8 @@ class Conversation:
     async def drained(self) -> None:
         """Waits until no longer congested, or closed."""
         while self.congested and not self.closed:
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._relief.clear()
+            await self._relief.wait()
 
     def attach(self, send: Send, unsent: Callable[[], int], arrived: int) -> None:
         """Goes on over a new socket, whose other side has got everything up to number `arrived`.
@@ -135,7 +135,7 @@ class Conversation:
         self._queue.clear()
         self._kept.clear()
         self._queued = self._kept_bytes = 0
-        self._wake()
+        self._relief.set()
 
     # Out
 
@@ -174,7 +174,7 @@ class Conversation:
             self._send(message)
 
     def _check(self) -> None:
-        if self._kept_bytes > self._limit and not self.closed:
+        if self._kept_bytes > self.limit and not self.closed:
             self._on_overflow()
 
     def _arrived(self, number: int) -> None:
@@ -184,13 +184,7 @@ class Conversation:
         while kept and kept[0][0] <= number:
             self._kept_bytes -= len(kept.popleft()[1])
         if not self.congested:
-            self._wake()
-
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self._relief.set()
 
 
 class Lane:

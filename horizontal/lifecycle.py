@@ -69,7 +69,7 @@ class ConnectingManager(Manager):
         """Begin to connect, to `url` or where it was connected last; InvalidStateError if it is open already."""
         self._check()
         if self._state is not ReadyState.CLOSED:
-            raise InvalidStateError("it is open already")
+            raise InvalidStateError("it is closing" if self._state is ReadyState.CLOSING else "it is open already")
         if url is not None and not isinstance(url, str):
             raise TypeError("url is not a string")
         if url is None and self._url is None:

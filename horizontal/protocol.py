@@ -5,7 +5,7 @@ by its MessagePack codec. No sockets, no clock.
 """
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -35,6 +35,20 @@ BEATS: Final = 5
 """Each side says something at least this often in the time of silence after which it would be given up."""
 
 
+MIN_SILENCE: Final = 0.1
+"""Seconds: the shortest time of silence that may be agreed on."""
+
+Label = Annotated[str, msgspec.Meta(max_length=1024)]
+"""Names are kept while there is a session, so they are bounded (in characters)."""
+
+
+def checked_token(token: str) -> str:
+    """TypeError, without the token, for what cannot stand in a header: a token is visible ASCII (RFC 6750 §2.1)."""
+    if not isinstance(token, str) or not token or not all("!" <= each <= "~" for each in token):
+        raise TypeError("token: not a text of visible ASCII characters")
+    return token
+
+
 class Close(IntEnum):
     """Why a WebSocket is closed. After any other code, or none, the session can be resumed."""
 
@@ -47,6 +61,9 @@ class Close(IntEnum):
     REPLACED = 4001  # the session goes on over a newer socket
 
 
+INTERNAL_ERROR: Final = 1011
+"""A side has failed inside, which is no reason to end the session."""
+
 ENDS_SESSION: Final = frozenset(Close) - {Close.REPLACED}
 
 # Handshake: the first message each way
@@ -55,16 +72,16 @@ ENDS_SESSION: Final = frozenset(Close) - {Close.REPLACED}
 class Resume(msgspec.Struct, rename="camel"):
     """`received`: the number of the last message that has arrived."""
 
-    session: str
+    session: Label
     received: int
 
 
 class Hello(msgspec.Struct, rename="camel", omit_defaults=True):
     """`silence`: seconds after which the client gives up a socket that says nothing; `name`: of a shared session."""
 
-    client: str = ""
+    client: Label = ""
     silence: float | None = None
-    name: str | None = None
+    name: Label | None = None
     resume: Resume | None = None
 
 
@@ -130,8 +147,13 @@ def read_hello(data: bytes | str) -> Hello:
     return hello
 
 
-def read_welcome(data: bytes | str) -> Welcome:
+def read_welcome(data: bytes | str, hello: Hello | None = None) -> Welcome:
+    """The answer to `hello`."""
     welcome: Welcome = _read(_welcomes, data, "welcome")
+    if not (welcome.silence >= MIN_SILENCE and welcome.grace >= 0):  # also what is no number
+        raise ProtocolError(f"malformed welcome: silence {welcome.silence:g} s, grace {welcome.grace:g} s")
+    if welcome.resumed and hello is not None and hello.resume is None:
+        raise ProtocolError("malformed welcome: resumed, which nobody has asked for")
     return welcome
 
 

@@ -22,26 +22,44 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
 from websockets.typing import Subprotocol
 
-from horizontal.admission import Authenticate, Doorkeeper, Lobby, LobbySocket, TooManyError, credentials_of
+from horizontal.admission import (
+    Authenticate,
+    Doorkeeper,
+    Lobby,
+    LobbySocket,
+    Porch,
+    TellingSSL,
+    TooManyError,
+    credentials_of,
+)
 from horizontal.errors import AuthenticationError
 from horizontal.lifecycle import WORKER_END
-from horizontal.protocol import MAX_MESSAGE, SUBPROTOCOL, Close, Hello, Welcome, pack, read_hello
+from horizontal.protocol import (
+    INTERNAL_ERROR,
+    MAX_MESSAGE,
+    MIN_SILENCE,
+    SUBPROTOCOL,
+    Close,
+    Hello,
+    Welcome,
+    checked_token,
+    pack,
+    read_hello,
+)
 from horizontal.session import Method, Session, Space, Tell, Terms
-from horizontal.wire import CLOSE_TIMEOUT, QUIET, Wire
+from horizontal.wire import CLOSE_TIMEOUT, QUIET, Wire, goodbye
 from sfu_core import mediasoup as local
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.channel.settings import WorkerSettings
-from sfu_core.errors import SfuError
+from sfu_core.errors import InvalidStateError, SfuError
 from sfu_core.mediasoup import Emitter
 from sfu_core.stats import StatsReader
 
 OPEN_TIMEOUT: Final = 5.0
 """Seconds that a client may take to say who it is, and again to say what it wants."""
 
-INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-_MIN_SILENCE: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +80,7 @@ class RemoteMediasoupServer(Emitter):
         authenticate: Authenticate | None = None,
         ssl: tls.SSLContext | None = None,
         allow_anonymous: bool = False,
+        allow_files: bool = False,
         announced_addresses: Iterable[str] = (),
         grace: float = 30.0,
         silence: float = 1.5,
@@ -75,7 +94,8 @@ class RemoteMediasoupServer(Emitter):
         """`manager`: what has `mediasoup` and `get_stats`, or a mediasoup object; default: core processes of this host.
 
         Clients show one of `tokens`, a certificate that `ssl` asks for, or what `authenticate` accepts. Without any
-        of these only a loopback address can be listened on, unless `allow_anonymous`. `announced_addresses`: where
+        of these only a loopback address can be listened on, unless `allow_anonymous`. `allow_files`: whether clients
+        may name files of this host (`dtls_certificate_file`, `dtls_private_key_file`). `announced_addresses`: where
         peers reach this host, best first; default: the address that the client has reached it by. `grace`: seconds
         for which a client that was cut may come back. `silence`: seconds after which one that says nothing counts as
         cut. `close_own_workers`: whether workers end with the client that wanted them. `max_backlog`: bytes that a
@@ -89,7 +109,10 @@ class RemoteMediasoupServer(Emitter):
             raise TypeError("tokens: none, and no other way to know clients, needs allow_anonymous")
         self._listen = (host, port)
         self._ssl = ssl
-        self._credentials = (None if tokens is None else list(tokens), authenticate)
+        if ssl is not None:
+            ssl.sslobject_class = TellingSSL
+        self._credentials = (None if tokens is None else [checked_token(each) for each in tokens], authenticate)
+        self._allow_files = allow_files
         self._addresses = tuple(announced_addresses)
         self._terms = Terms(grace=grace, backlog=max_backlog, close_own_workers=close_own_workers)
         self._silence = silence
@@ -108,7 +131,9 @@ class RemoteMediasoupServer(Emitter):
     # What applications use
 
     async def listen(self) -> Self:
-        """Starts to serve; OSError if it cannot listen there."""
+        """Starts to serve, once; OSError if it cannot listen there."""
+        if self._server is not None or self._closing is not None:
+            raise InvalidStateError("it listens already, or was closed")
         self._door = Doorkeeper(*self._credentials)
         self._lobby = Lobby(_lobby_limit())
         host, port = self._listen
@@ -116,8 +141,6 @@ class RemoteMediasoupServer(Emitter):
             self._serve,  # type: ignore[arg-type]
             host,
             port,
-            ssl=self._ssl,
-            ssl_handshake_timeout=None if self._ssl is None else OPEN_TIMEOUT,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
             process_request=self._admit,  # type: ignore[arg-type]
@@ -127,7 +150,7 @@ class RemoteMediasoupServer(Emitter):
             close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_MESSAGE,
             logger=QUIET,
-            create_connection=cast(type[ServerConnection], lambda *a, **o: LobbySocket(self._lobby, *a, **o)),
+            create_connection=cast(type[ServerConnection], self._accepted),
         )
         return self
 
@@ -177,6 +200,9 @@ class RemoteMediasoupServer(Emitter):
 
     async def create_worker(self, settings: WorkerSettings) -> Any:
         """A new worker of the manager."""
+        named = settings.dtls_certificate_file or settings.dtls_private_key_file
+        if named is not None and not self._allow_files:
+            raise TypeError("wrong settings: dtlsCertificateFile: the server does not let clients name its files")
         mediasoup = self._mediasoup()
         if mediasoup is None:
             raise SfuError("the server has no workers to offer now")
@@ -204,6 +230,11 @@ class RemoteMediasoupServer(Emitter):
 
     # Inside
 
+    def _accepted(self, *args: Any, **options: Any) -> asyncio.Protocol:
+        """What takes care of a connection: the library's, behind TLS if there is to be any."""
+        socket = LobbySocket(self._lobby, *args, **options)
+        return socket if self._ssl is None else Porch(self._lobby, self._ssl, OPEN_TIMEOUT, socket)
+
     async def _admit(self, socket: LobbySocket, request: HttpRequest) -> HttpResponse | None:
         """The answer to whoever may not come in."""
         try:
@@ -225,23 +256,23 @@ class RemoteMediasoupServer(Emitter):
             async with asyncio.timeout(OPEN_TIMEOUT):
                 hello = read_hello(await socket.recv())
         except (ProtocolError, TimeoutError) as error:
-            await socket.close(Close.PROTOCOL_ERROR, str(error)[:100] or "no hello came")
+            await goodbye(socket, Close.PROTOCOL_ERROR, str(error) or "no hello came")
             return
         except ConnectionClosed:
             return
         finally:
-            self._lobby.leave(socket)
+            socket.admitted()
         try:
             extra = msgspec.to_builtins(dict(self._extra_payload()), builtin_types=(bytes,))
             session, resumed = self._session_for(hello, socket)
         except Exception:
             _log.exception("a client could not be greeted")
-            await socket.close(INTERNAL_ERROR, "the server failed to greet you")
+            await goodbye(socket, INTERNAL_ERROR, "the server failed to greet you")
             return
         if session is None:
-            await socket.close(TRY_AGAIN_LATER, "the server is full")
+            await goodbye(socket, TRY_AGAIN_LATER, "the server is full")
             return
-        silence = max(_MIN_SILENCE, min(self._silence, hello.silence or self._silence))
+        silence = max(MIN_SILENCE, min(self._silence, hello.silence or self._silence))
         with contextlib.suppress(ConnectionClosed):
             await socket.send(pack(self._welcome(session, resumed, silence, extra)))
         if not resumed:
@@ -302,7 +333,7 @@ class RemoteMediasoupServer(Emitter):
             with contextlib.suppress(TimeoutError):  # those of a server that is out of reach end when it is given up
                 async with asyncio.timeout(WORKER_END):
                     await asyncio.gather(*(worker.channel.ended() for worker in workers))
-        self._lobby.clear()
+        self._lobby.close()
         self._server.close()
         await self._server.wait_closed()
         self.emit("close")

@@ -14,8 +14,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from horizontal.conversation import Conversation
-from horizontal.protocol import BEATS, ENDS_SESSION, Close
+from horizontal.conversation import HIGH_WATER, Conversation
+from horizontal.protocol import BEATS, ENDS_SESSION, INTERNAL_ERROR, Close
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError
 
@@ -26,6 +26,8 @@ QUIET: Final = logging.getLogger("sfu.websocket")
 """For the library, which would log headers (they hold tokens) and a line for everybody who knocks."""
 QUIET.setLevel(logging.CRITICAL)
 
+_log = logging.getLogger(__name__)
+
 
 class SilenceError(SfuError):
     """The other side has said nothing for too long."""
@@ -35,10 +37,14 @@ class _Hearing(Connection):
     """Remembers that something has come in, if only a part of a message."""
 
     heard = True
+    room = HIGH_WATER
+    """Bytes that may wait for the other side to take them: who pings and does not read is answered no further."""
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
         super().data_received(data)
+        if self.paused and self.transport.get_write_buffer_size() > self.room:
+            abort(self)
 
 
 class ClientSocket(_Hearing, ClientConnection):
@@ -61,6 +67,19 @@ def abort(websocket: Connection) -> None:
         websocket.transport.abort()
 
 
+async def goodbye(websocket: Connection, code: int, reason: str = "") -> None:
+    """Closes it; gives up after a moment if the other side does not answer, or does not even read."""
+    if websocket.state is State.CLOSED:
+        return
+    try:
+        async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+            await websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
+    except TimeoutError:
+        abort(websocket)
+    except AttributeError:  # asyncio: the library aborts what has just closed by itself
+        pass
+
+
 class Wire:
     """Carries a conversation until either side closes it or falls silent."""
 
@@ -69,6 +88,7 @@ class Wire:
         self._websocket = websocket
         self._conversation = conversation
         self._beat = silence / BEATS
+        websocket.room = conversation.limit + HIGH_WATER
         self._loop = asyncio.get_running_loop()
         self._silent = 0
         self._holding = False
@@ -107,6 +127,11 @@ class Wire:
             self.abandon()
             self.error = error
             await self.close(Close.PROTOCOL_ERROR, str(error))
+        except Exception as error:  # ours; the session can go on, and must not be left without anybody who carries it
+            _log.exception("a message could not be taken in")
+            self.abandon()
+            self.error = error
+            await self.close(INTERNAL_ERROR, "failed inside")
         finally:
             self._timer.cancel()
             self.abandon()
@@ -122,17 +147,9 @@ class Wire:
         return code in self._codes
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Says goodbye; gives up after a moment if the other side does not answer, or does not even read."""
+        """Says goodbye."""
         self._codes.add(code)
-        if self._websocket.state is State.CLOSED:
-            return
-        try:
-            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
-                await self._websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
-        except TimeoutError:
-            self.abort()
-        except AttributeError:  # asyncio: the library aborts what has just closed by itself
-            pass
+        await goodbye(self._websocket, code, reason)
 
     def abort(self, error: Exception | None = None) -> None:
         """Closes without another word."""

@@ -51,6 +51,7 @@ class Options:
     upstream_token: str | None = None
     upstream_ca: str | None = None
     allow_anonymous: bool = False
+    allow_files: bool = False
     cert: str | None = None
     key: str | None = None
     client_ca: str | None = None
@@ -117,6 +118,7 @@ class _Option:
 
 _DEFAULTS: Final = Options()
 _ALL_CORES: Final = "all cores as one worker: of this host, or of all that --proxy or --cluster reach"
+_FILES: Final = "clients may name files of this host: certificates for DTLS and their keys"
 _FOLLOWED: Final = "the Redis where servers find each other; this one announces itself, unless --cluster"
 _HOOKS: Final = "module or file with connection_payload(), methods(tell), authenticate(credentials)"
 _MEMBERS: Final = "workers of several servers; without URL those of --directory"
@@ -132,11 +134,18 @@ _OPTIONS: Final = (
     _Option("--directory", _FOLLOWED, values.redis, "URL"),
     _Option("--directory-name", "tells clusters in one Redis apart", metavar="NAME"),
     _Option("--announce", "how others reach this server, for --directory", values.server, "URL"),
-    _Option("--token", "a bearer token that clients may show (or --token-file)", dest="tokens", several="append"),
+    _Option(
+        "--token",
+        "a bearer token that clients may show (or --token-file)",
+        values.token,
+        dest="tokens",
+        several="append",
+    ),
     _Option("--token-file", "tokens, one a line", metavar="FILE"),
-    _Option("--upstream-token", "what to show to the servers behind --proxy or --cluster", metavar="TOKEN"),
+    _Option("--upstream-token", "what to show to the servers behind --proxy or --cluster", values.token, "TOKEN"),
     _Option("--upstream-ca", "who has signed their certificates (PEM)", metavar="FILE"),
     _Option("--allow-anonymous", "take clients without token, also from other hosts", values.truth),
+    _Option("--allow-files", _FILES, values.truth),
     _Option("--cert", "TLS certificate chain (PEM)", metavar="FILE"),
     _Option("--key", "its private key (PEM)", metavar="FILE"),
     _Option("--client-ca", "clients need certificates that this has signed (PEM)", metavar="FILE"),
@@ -181,7 +190,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str] = os.envi
 
 def _tokens_of(file: str) -> list[str]:
     with blaming(f"--token-file {file}"):
-        return values.text(Path(file).read_text()).split()
+        return [values.token(each) for each in values.text(Path(file).read_text()).split()]
 
 
 def _complaints(options: Options) -> list[tuple[bool, str]]:

@@ -122,6 +122,7 @@ def _server(options: Options, front: Front, additions: dict[str, Any]) -> Remote
             tokens=options.tokens or None,
             ssl=context,
             allow_anonymous=options.allow_anonymous,
+            allow_files=options.allow_files,
             announced_addresses=options.announced_addresses,
             grace=options.grace,
             close_own_workers=not options.keep_workers,

@@ -52,6 +52,13 @@ def text(given: str) -> str:
     return given
 
 
+def token(text: str) -> str:
+    """Not shown if it is wrong."""
+    if not re.fullmatch("[!-~]+", text):
+        raise ValueError("a token is a text of visible ASCII characters")
+    return text
+
+
 def server(text: str) -> str:
     return _url(text, "ws", "wss")
 

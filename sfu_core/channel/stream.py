@@ -5,7 +5,6 @@ Runs in the event loop of whoever owns it (application or control thread). Knows
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -37,7 +36,7 @@ class FrameStream(asyncio.Protocol):
         self._queue: list[Buffer] = []
         self._queued = 0
         self._paused = False
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._relief = asyncio.Event()
         self._reason: Exception | None = None
         self.closed = False
 
@@ -63,9 +62,8 @@ class FrameStream(asyncio.Protocol):
     async def drained(self) -> None:
         """Waits until the stream is no longer congested, or closed."""
         while self.congested and not self.closed:
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._relief.clear()
+            await self._relief.wait()
 
     def close(self) -> None:
         """Writes what is queued, then closes."""
@@ -87,7 +85,7 @@ class FrameStream(asyncio.Protocol):
         self.closed = True
         self._queue.clear()
         self._queued = 0
-        self._wake()
+        self._relief.set()
 
     def _unsent(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -99,13 +97,7 @@ class FrameStream(asyncio.Protocol):
         self._queue.clear()
         self._queued = 0
         if not self._paused:
-            self._wake()
-
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self._relief.set()
 
     # asyncio.Protocol
 
@@ -133,7 +125,7 @@ class FrameStream(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._wake()
+        self._relief.set()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.closed:
