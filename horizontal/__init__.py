@@ -4,8 +4,8 @@
 
     clients = [RemoteMediasoupClient(url, token="…", listen_worker_died=False) for url in urls]
     async with MediasoupHorizontal(clients) as horizontal:
-        await once(horizontal, "mediasoup")
-        worker = await horizontal.mediasoup.create_worker()
+        mediasoup = await horizontal.ready()
+        worker = await mediasoup.create_worker()
 
 `docs/remote.md` says what clients and servers do, `docs/horizontal.md` how many hosts become one.
 """

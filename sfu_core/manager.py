@@ -3,6 +3,7 @@
 Belongs to the application's event loop. Knows neither where workers come from nor when there is an API.
 """
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,7 +38,8 @@ class Manager(Emitter):
         while (mediasoup := self.mediasoup) is None:
             if self._destroyed:
                 raise InvalidStateError("it was destroyed")
-            await once(self, "mediasoup")
+            with suppress(Exception):  # it may get ready yet: another host, another try
+                await once(self, "mediasoup")
         return mediasoup
 
     def destroy(self) -> None:

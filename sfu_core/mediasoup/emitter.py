@@ -11,6 +11,8 @@ from typing import Any
 
 from pyee.base import EventEmitter
 
+from sfu_core.errors import SfuError
+
 from .log import Logger
 
 Listener = Callable[..., object]
@@ -60,9 +62,9 @@ class Emitter(EventEmitter):
 
 
 async def once(emitter: EventEmitter, event: str) -> tuple[Any, ...]:
-    """Wait for the next `event`; its arguments.
+    """Wait for the next `event`; its arguments. If an `error` comes before it, its exception is raised, as in Node.
 
-    Cancelling (also by `asyncio.timeout`) takes the listener away again.
+    Cancelling (also by `asyncio.timeout`) takes the listeners away again.
     """
     future: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
 
@@ -70,9 +72,16 @@ async def once(emitter: EventEmitter, event: str) -> tuple[Any, ...]:
         if not future.done():
             future.set_result(args)
 
-    emitter.on(event, resolve)
+    def fail(error: Any = None, *_: Any) -> None:
+        if not future.done():
+            future.set_exception(error if isinstance(error, Exception) else SfuError(str(error)))
+
+    listeners = {"error": fail, event: resolve}
+    for name, listener in listeners.items():
+        emitter.on(name, listener)
     try:
         return await future
     finally:
-        if resolve in emitter.listeners(event):
-            emitter.remove_listener(event, resolve)
+        for name, listener in listeners.items():
+            if listener in emitter.listeners(name):
+                emitter.remove_listener(name, listener)

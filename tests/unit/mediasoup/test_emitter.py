@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from sfu_core.errors import SfuError
 from sfu_core.mediasoup import emitter as module
 from sfu_core.mediasoup.emitter import Emitter, once
 
@@ -123,6 +124,24 @@ def test_waiting_for_an_event(emitter):
         emitter.emit("x", 3)
         assert await waiting == (1, 2)
         assert emitter.listeners("x") == []
+
+    asyncio.run(main())
+
+
+def test_waiting_ends_with_an_error_that_comes_first(emitter):
+    async def main():
+        for told, kind in ((OSError("gone"), OSError), ("gone", SfuError)):
+            waiting = asyncio.ensure_future(once(emitter, "x"))
+            await asyncio.sleep(0)
+            emitter.emit("error", told)
+            emitter.emit("x", 1)
+            with pytest.raises(kind, match="gone"):
+                await waiting
+            assert emitter.listeners("x") == emitter.listeners("error") == []
+        waiting = asyncio.ensure_future(once(emitter, "error"))
+        await asyncio.sleep(0)
+        emitter.emit("error", told)
+        assert await waiting == (told,)
 
     asyncio.run(main())
 
