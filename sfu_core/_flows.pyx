@@ -3,11 +3,11 @@
 import os
 import secrets
 import socket
-import sys
 
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
+from sfu_core._net cimport net_make_address
 from sfu_core._slab cimport NONE, slab_map, slab_unmap
 from sfu_core._types cimport mix64
 
@@ -230,9 +230,6 @@ cdef class Flows:
 
 cdef Address address_from(str ip, uint16_t port):
     cdef Address address
-    cdef bytes packed
-    memset(&address, 0, sizeof(address))
-    packed = socket.AF_INET.to_bytes(2, sys.byteorder) + port.to_bytes(2, "big") + socket.inet_aton(ip)
-    memcpy(address.bytes, <const char *>packed, 8)
-    address.length = 16
+    cdef bytes packed = socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+    address.length = net_make_address(address.bytes, <const uint8_t *><const char *>packed, <uint32_t>len(packed), port)
     return address

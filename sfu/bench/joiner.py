@@ -84,8 +84,8 @@ def _message(attributes: bytes, transaction: bytes, extra: int = 0) -> bytes:
 class Client:
     """One joining client; `join` returns when it has the server's keys."""
 
-    def __init__(self, identity: Identity) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, identity: Identity, family: socket.AddressFamily = socket.AF_INET) -> None:
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._tls = SSL.Connection(identity.context, None)
         self._tls.set_ciphertext_mtu(MTU)

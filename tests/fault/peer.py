@@ -27,8 +27,8 @@ class Peer(Client):
 
     protocol = "udp"
 
-    def __init__(self) -> None:
-        super().__init__(IDENTITY)
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
+        super().__init__(IDENTITY, family)
         self._seq = 0
 
     @property
@@ -60,9 +60,9 @@ class Peer(Client):
 
     def move(self) -> None:
         """To another address, of which nothing has been proved yet."""
-        address = self._socket.getpeername()
+        address, family = self._socket.getpeername(), self._socket.family
         self._socket.close()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect(address)
 

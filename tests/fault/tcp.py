@@ -14,8 +14,8 @@ from .peer import Peer
 class Frames:
     """A connection that looks like the datagram socket of the client."""
 
-    def __init__(self, recv_buffer: int) -> None:
-        self.raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, recv_buffer: int, family: socket.AddressFamily) -> None:
+        self.raw = socket.socket(family, socket.SOCK_STREAM)
         if recv_buffer:
             self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, recv_buffer)
 
@@ -43,10 +43,10 @@ class TcpPeer(Peer):
 
     protocol = "tcp"
 
-    def __init__(self, recv_buffer: int = 0) -> None:
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET, recv_buffer: int = 0) -> None:
         super().__init__()
         self._socket.close()
-        self._socket: Any = Frames(recv_buffer)
+        self._socket: Any = Frames(recv_buffer, family)
         self._read = b""
 
     async def _receive(self) -> bytes | None:

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from sfu.bench.engine import CODECS
 from sfu.bench.joiner import binding_request
 from vertical import MediasoupVertical, spread
@@ -18,6 +20,9 @@ from .peer import TCP, UDP, Peer, address_of, publish
 from .tcp import TcpPeer
 from .torrent import Torrent
 
+FAMILIES = pytest.mark.parametrize(
+    ("ip", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"]
+)
 IN_HAND = 64  # datagrams that a core has read and not yet passed on may end with it
 
 
@@ -49,10 +54,10 @@ class Hall:
 
 
 @asynccontextmanager
-async def hall(cores: int = 2) -> AsyncIterator[Hall]:
+async def hall(cores: int = 2, ip: str = "127.0.0.1") -> AsyncIterator[Hall]:
     async with MediasoupVertical(max_workers=cores, placement=spread) as vertical:
         worker = await vertical.mediasoup.create_worker()  # type: ignore[union-attr]
-        server = await worker.create_webrtc_server(listen_infos=[UDP, TCP])
+        server = await worker.create_webrtc_server(listen_infos=[UDP | {"ip": ip}, TCP | {"ip": ip}])
         router = await worker.create_router(media_codecs=CODECS)
         it = Hall(vertical, worker, server, router)
         try:
@@ -62,9 +67,10 @@ async def hall(cores: int = 2) -> AsyncIterator[Hall]:
                 peer.close()
 
 
-async def test_every_client_reaches_its_core() -> None:
-    async with hall() as it:
-        transports = [await it.join(Peer()) for _ in range(12)]
+@FAMILIES
+async def test_every_client_reaches_its_core(ip: str, family: socket.AddressFamily) -> None:
+    async with hall(ip=ip) as it:
+        transports = [await it.join(Peer(family)) for _ in range(12)]
         assert len({it.core_of(each) for each in transports}) == 2
         assert len({each.ice_candidates[0]["port"] for each in transports}) == 1
         for _ in range(100):
@@ -79,9 +85,10 @@ async def test_every_client_reaches_its_core() -> None:
         assert len((await it.server.dump())["udpSockets"]) == 1
 
 
-async def test_a_tcp_connection_is_passed_to_its_core() -> None:
-    async with hall() as it:
-        transports = [await it.join(TcpPeer()) for _ in range(12)]
+@FAMILIES
+async def test_a_tcp_connection_is_passed_to_its_core(ip: str, family: socket.AddressFamily) -> None:
+    async with hall(ip=ip) as it:
+        transports = [await it.join(TcpPeer(family)) for _ in range(12)]
         assert len({it.core_of(each) for each in transports}) == 2
         assert {each.ice_selected_tuple["protocol"] for each in transports} == {"tcp"}
         for _ in range(20):
@@ -95,10 +102,11 @@ async def test_a_tcp_connection_is_passed_to_its_core() -> None:
         assert 0 < stats["tcpHandedOut"] == stats["tcpHandedIn"] < 12
 
 
-async def test_a_client_moves_to_other_addresses_and_restarts_ice() -> None:
+@FAMILIES
+async def test_a_client_moves_to_other_addresses_and_restarts_ice(ip: str, family: socket.AddressFamily) -> None:
     """Each new socket may come to another core; media goes on every time."""
-    async with hall() as it:
-        transport = await it.join(peer := Peer())
+    async with hall(ip=ip) as it:
+        transport = await it.join(peer := Peer(family))
         for number in range(1, 13):
             peer.move()
             if number % 4 == 0:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # A file cimports only from lower tiers, or from its own tier what stands before it.
 TIERS: tuple[tuple[str, ...], ...] = (
     ("_types", "_bytes", "_slab", "_debug", "_testdoor"),
-    ("_ring", "_flows", "_net", "_rtp", "_rtcp", "_rtcp_write", "_evp", "_libsrtp", "_srtp", "_stun", "_codecs"),
+    ("_ring", "_net", "_flows", "_rtp", "_rtcp", "_rtcp_write", "_evp", "_libsrtp", "_srtp", "_stun", "_codecs"),
     ("_stream", "_nack", "_rtx", "_twcc", "_remb", "_munge"),
     ("_records", "_core", "_history", "_events", "_links", "_output"),
     ("_steering", "_paths", "_ice", "_forward", "_receive", "_feedback"),

@@ -37,16 +37,17 @@ def name(core: int, rest: str = "abcdef") -> str:
 class Core(Rig):
     """One of several, with a socket of its own on the shared listener."""
 
-    def __init__(self, table: int, number: int) -> None:
+    def __init__(self, table: int, number: int, ip: str) -> None:
         super().__init__()
         self.number = number
+        self.ip = ip
         self.share = self.engine.add_share(table, SHARE, number)
-        sock = bound_socket()
-        self.address = sock.getsockname()
+        sock = bound_socket(ip)
+        self.address = sock.getsockname()[:2]
         self.socket = self.engine.add_socket(sock.detach(), UDP, GROUP, self.share, 0)
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = socket.create_server((ip, 0), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
         listening.setblocking(False)
-        self.tcp_address = listening.getsockname()
+        self.tcp_address = listening.getsockname()[:2]
         self.tcp_socket = self.engine.add_socket(listening.detach(), TCP, GROUP, self.share, 1)
         self.links: dict[int, int] = {}
 
@@ -55,8 +56,8 @@ class Core(Rig):
 
     def adopt(self) -> tuple[str, int]:
         """A socket of a core that died; its address."""
-        sock = bound_socket()
-        address = sock.getsockname()
+        sock = bound_socket(self.ip)
+        address = sock.getsockname()[:2]
         self.engine.add_socket(sock.detach(), UDP, GROUP, self.share, 0)
         return address
 
@@ -70,9 +71,10 @@ class Core(Rig):
 class Host:
     """Cores that share a port, on one clock."""
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int = 3, ip: str = "127.0.0.1") -> None:
+        self.ip = ip
         self.table = new_table(count + 1)
-        self.cores = [Core(self.table, number) for number in range(count)]
+        self.cores = [Core(self.table, number, ip) for number in range(count)]
         self.view = Flows(self.table, count)  # of a core that has nothing
         self.memories: dict[tuple[int, int], mmap.mmap] = {}
         for pair in combinations(range(count), 2):
@@ -124,8 +126,8 @@ class Peer:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.sock = bound_socket()
-        self.address = self.sock.getsockname()
+        self.sock = bound_socket(host.ip)
+        self.address = self.sock.getsockname()[:2]
         host.peers.append(self)
 
     def send(self, data: bytes, to: Core | tuple[str, int]) -> None:
@@ -149,14 +151,15 @@ class Peer:
         found = []
         while True:
             try:
-                found.append(self.sock.recvfrom(2048))
+                data, sender = self.sock.recvfrom(2048)
+                found.append((data, sender[:2]))
             except BlockingIOError:
                 return found
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    host = Host(ip=request.param)
     yield host
     host.close()
 
@@ -319,9 +322,9 @@ def test_a_new_address_and_an_ice_restart_on_any_core(host: Host) -> None:
     caller.check(name(1, "caller"), a)
     caller.say(c)
     host.run(2)
-    moved = bound_socket()  # the same client behind another port
+    moved = bound_socket(host.ip)  # the same client behind another port
     caller.sock.close()
-    caller.sock, caller.address = moved, moved.getsockname()
+    caller.sock, caller.address = moved, moved.getsockname()[:2]
     caller.check(name(1, "caller"), c)
     caller.say(a)
     host.run(2)

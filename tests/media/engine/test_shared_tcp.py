@@ -16,9 +16,9 @@ from tests.media.engine.test_shared_ports import GROUP, PASSWORD, SHARE, TCP, Co
 CONNECTION = 16
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
-    host = Host()
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    host = Host(ip=request.param)
     yield host
     host.close()
 
@@ -31,7 +31,7 @@ class Stream(Peer):
         self.sock.close()
         self.sock = socket.create_connection(core.tcp_address)
         self.sock.setblocking(False)
-        self.address = self.sock.getsockname()
+        self.address = self.sock.getsockname()[:2]
         host.run(1)
 
     def send(self, data: bytes, to: object = None) -> None:

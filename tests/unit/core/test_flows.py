@@ -52,6 +52,10 @@ def test_listener_address_and_port_all_count(table: int) -> None:
     assert two.owner(1, "1.2.3.4", 5) == (0, 9)
     assert [two.owner(*key) for key in ((0, "1.2.3.4", 5), (1, "1.2.3.5", 5), (1, "1.2.3.4", 6))] == [None] * 3
     assert one.owner(1, "1.2.3.4", 5) is None, "who asks does not mean itself"
+    one.put(1, "2001:db8::1:2:3:4", 5, 9)
+    assert two.owner(1, "2001:db8::1:2:3:4", 5) == (0, 9)
+    others = ("2001:db8::1:2:3:5", "2001:db9::1:2:3:4", "::ffff:1.2.3.4")
+    assert [two.owner(1, ip, 5) for ip in others] == [None] * 3
 
 
 def test_there_is_room_for_all_tuples_of_a_core(table: int) -> None:
