@@ -5,6 +5,7 @@ python -m benchmarks.signalling --json benchmarks/results/signalling.json
 python -m benchmarks.cores --json benchmarks/results/cores.json
 python benchmarks/ring/hops.py --json benchmarks/results/ring.json
 python -m benchmarks.remote --json benchmarks/results/remote.json
+python -m benchmarks.hop --json benchmarks/results/hop.json
 python scripts/readme_table.py
 """
 
@@ -358,7 +359,33 @@ def consumed(rows: list[dict[str, Any]]) -> str:
     )
 
 
-PAGES = {"README.md": measured, "docs/vertical.md": cores, "docs/ring.md": ring, "docs/remote.md": remote}
+def hop() -> str:
+    """docs/horizontal.md."""
+    if not stored("hop.json"):
+        return NOTHING
+    run = load("hop.json")
+    machine, rows = run["machine"], run["results"]
+    cells = [
+        [
+            f"{row['gapUs']:,} µs",
+            *(f"{row[name][1]:,.0f}" for name in ("hereP50Us", "hereP99Us", "thereP50Us", "thereP99Us", "addedP50Us")),
+            f"{quartiles(row['addedP99Us'], 0)[:-1]}; {row['addedP99WorstUs']:,})",
+            f"{row['lost']} of {row['rounds'] * row['packets']:,}",
+        ]
+        for row in rows
+    ]
+    return f"""\
+`python -m benchmarks.hop` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}: the same
+packets ({rows[0]["size"]} bytes) to a subscriber on the publisher's host and, by `pipe_to_router`, to one elsewhere;
+network name spaces joined by a veth pair. Delays in µs until the kernel has a packet for the subscriber; medians of
+{rows[0]["rounds"]} turns, in brackets quartiles and the worst. *Added* compares the delays of each packet.{busy(run)}
+
+{table("a packet every | here p50 | p99 | there p50 | p99 | added p50 | p99 | lost", cells)}
+"""
+
+
+DOCS = {"vertical": cores, "ring": ring, "remote": remote, "horizontal": hop}
+PAGES = {"README.md": measured} | {f"docs/{name}.md": text for name, text in DOCS.items()}
 
 
 def updated(page: str, text: str) -> str:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-import statistics
-import struct
 import subprocess
 import sys
 import time
@@ -20,7 +17,7 @@ import pytest
 
 from horizontal import MediasoupHorizontal, RemoteMediasoupClient
 from network.relay import Impairment
-from network.wire import APPLICATION, Wire, address, why_not
+from network.wire import Wire, address, why_not
 from vertical import MediasoupVertical, spread
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +27,6 @@ GRACE = 6.0
 MARKER = b"in the clear, for all to read"
 CODECS: list[Any] = [{"kind": "video", "mimeType": "video/VP8", "clockRate": 90000}]
 KEY_FRAME = bytes.fromhex("1000000000" + "9d012a") + bytes(4)
-
-_SO_TIMESTAMPNS = 35
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -237,67 +232,3 @@ async def _in_clear() -> None:
         await ends[0].consume(producer_id=hosts.producers[0].id)
         await hosts.send(0, range(50))
         await until(lambda: hosts.wire.packets["seen"] >= 40)
-
-
-def test_a_hop_to_another_host_is_short() -> None:
-    """On a wire that is perfect but for being in user space; by the kernel's time stamps."""
-    asyncio.run(_hop())
-
-
-async def _hop() -> None:
-    async with three_hosts(Impairment()) as hosts:
-        socks = {name: _socket() for name in ("sender", "near", "far")}
-        info = {"protocol": "udp", "ip": "0.0.0.0", "announcedAddress": "0.0.0.0"}
-        made = [await hosts.router.create_plain_transport(listen_info=info) for _ in range(4)]  # they go round
-        sender, *others = made
-        home = sender.tuple["localAddress"]
-        near = next(each for each in others if each.tuple["localAddress"] == home)
-        far = next(each for each in others if each.tuple["localAddress"] != home)
-        transports = {"sender": sender, "near": near, "far": far}
-        for name, transport in transports.items():
-            await transport.connect(ip=APPLICATION, port=socks[name].getsockname()[1])
-        codec = {"mimeType": "video/VP8", "payloadType": 96, "clockRate": 90000}
-        producer = await transports["sender"].produce(
-            kind="video", rtp_parameters={"codecs": [codec], "encodings": [{"ssrc": 77}]}
-        )
-        for name in ("near", "far"):
-            await transports[name].consume(producer_id=producer.id, rtp_capabilities=hosts.router.rtp_capabilities)
-        target = (transports["sender"].tuple["localAddress"], transports["sender"].tuple["localPort"])
-        extra = await asyncio.to_thread(_measure, socks, target)
-        for sock in socks.values():
-            sock.close()
-    median, p99 = statistics.median(extra), statistics.quantiles(extra, n=100)[-1]
-    print(f"hop: median {median * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms, of {len(extra)} packets")
-    assert len(extra) > 900 and median < 0.001
-
-
-def _socket() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((APPLICATION, 0))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    sock.settimeout(1)
-    return sock
-
-
-def _arrival(sock: socket.socket, end: bytes) -> float:
-    """When the kernel got the packet that ends so, in seconds."""
-    while True:
-        data, notes, _, _ = sock.recvmsg(2048, 64)
-        if data.endswith(end):
-            seconds, nanoseconds = struct.unpack("qq", notes[0][2])
-            return float(seconds + nanoseconds / 1e9)
-
-
-def _measure(socks: dict[str, socket.socket], target: tuple[str, int]) -> list[float]:
-    """How much later each packet arrives that makes the hop, in seconds."""
-    extra = []
-    for number in range(1000):
-        packet = bytes([0x80, 0xE0]) + number.to_bytes(2, "big") + bytes(4) + (77).to_bytes(4, "big") + _payload(number)
-        socks["sender"].sendto(packet, target)
-        try:
-            near, far = [_arrival(socks[name], packet[-4:]) for name in ("near", "far")]
-        except TimeoutError:
-            continue
-        extra.append(far - near)
-        time.sleep(0.002)
-    return extra

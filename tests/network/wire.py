@@ -8,22 +8,20 @@ and no kernel module is needed. Needs root and /dev/net/tun: `why_not()` says wh
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import heapq
 import os
 import selectors
-import shutil
 import socket
 import struct
-import subprocess
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from network import spaces
 from network.relay import PERFECT, Impairment, Link
 
 NET = "198.18.77"
@@ -33,20 +31,12 @@ APPLICATION = f"{NET}.100"
 UDP = 17
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
-_CLONE_NEWNET = 0x40000000
 _MTU = 1500
 
 
 def why_not() -> str:
     """What this machine lacks for it; empty if nothing."""
-    if os.geteuid() != 0:
-        return "not root"
-    if not os.path.exists("/dev/net/tun"):
-        return "no /dev/net/tun"
-    if shutil.which("ip") is None:
-        return "no ip (iproute2)"
-    probe = subprocess.run(["unshare", "-n", "true"], capture_output=True)
-    return "" if probe.returncode == 0 else "network name spaces are not allowed"
+    return spaces.why_not() or ("" if os.path.exists("/dev/net/tun") else "no /dev/net/tun")
 
 
 class Wire:
@@ -70,9 +60,8 @@ class Wire:
     def __enter__(self) -> Self:
         try:
             for number, name in self.names.items():
-                _run("ip", "netns", "add", name)
-                _run("ip", "-n", name, "link", "set", "lo", "up")
-                self._devices[address(number)] = _in_namespace(name, lambda: _open_tun("wire"))
+                spaces.make(name)
+                self._devices[address(number)] = spaces.inside(name, lambda: _open_tun("wire"))
                 _set_up(["ip", "-n", name], "wire", address(number))
             device = f"wire{os.getpid()}"[:15]
             self._devices[APPLICATION] = _open_tun(device)
@@ -93,7 +82,7 @@ class Wire:
 
     def command(self, number: int, *arguments: str) -> list[str]:
         """What runs a command on a host."""
-        return ["ip", "netns", "exec", self.names[number], *arguments]
+        return spaces.command(self.names[number], *arguments)
 
     def cut(self, number: int) -> None:
         """Nothing gets there or comes from there."""
@@ -150,7 +139,7 @@ class Wire:
             os.close(fd)
         self._devices.clear()
         for name in self.names.values():
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            spaces.remove(name)
 
 
 def address(number: int) -> str:
@@ -169,31 +158,5 @@ def _open_tun(name: str) -> int:
 
 
 def _set_up(ip: list[str], device: str, own: str) -> None:
-    _run(*ip, "addr", "add", f"{own}/24", "dev", device)
-    _run(*ip, "link", "set", device, "mtu", str(_MTU), "txqueuelen", "5000", "up")
-
-
-def _in_namespace(name: str, work: Any) -> Any:
-    """The result of `work` in a network name space: name spaces belong to threads."""
-    results: list[Any] = []
-
-    def enter() -> None:
-        with open(f"/run/netns/{name}") as space:
-            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _CLONE_NEWNET) != 0:
-                results.append(OSError(ctypes.get_errno(), "setns"))
-                return
-        try:
-            results.append(work())
-        except OSError as error:
-            results.append(error)
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    if isinstance(results[0], OSError):
-        raise results[0]
-    return results[0]
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+    spaces.run(*ip, "addr", "add", f"{own}/24", "dev", device)
+    spaces.run(*ip, "link", "set", device, "mtu", str(_MTU), "txqueuelen", "5000", "up")

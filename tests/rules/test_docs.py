@@ -61,7 +61,9 @@ def test_every_benchmark_is_described() -> None:
             assert path.stem in page, name(path)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/vertical.md", "docs/ring.md", "docs/remote.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/vertical.md", "docs/ring.md", "docs/remote.md", "docs/horizontal.md"]
+)
 def test_pages_show_the_stored_runs(page: str) -> None:
     """Numbers are not typed: `python scripts/readme_table.py` writes them."""
     script = runpy.run_path(str(ROOT / "scripts/readme_table.py"))
