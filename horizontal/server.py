@@ -135,12 +135,14 @@ class RemoteMediasoupServer(Emitter):
         if self._server is not None or self._closing is not None:
             raise InvalidStateError("it listens already, or was closed")
         self._door = Doorkeeper(*self._credentials)
-        self._lobby = Lobby(_lobby_limit())
+        limit = _lobby_limit()
+        self._lobby = Lobby(limit)
         host, port = self._listen
         self._server = await serve(
             self._serve,  # type: ignore[arg-type]
             host,
             port,
+            backlog=min(100, limit // 4),  # asyncio accepts as many in a turn, and it takes some to push others out
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
             process_request=self._admit,  # type: ignore[arg-type]
@@ -200,8 +202,8 @@ class RemoteMediasoupServer(Emitter):
 
     async def create_worker(self, settings: WorkerSettings) -> Any:
         """A new worker of the manager."""
-        named = settings.dtls_certificate_file or settings.dtls_private_key_file
-        if named is not None and not self._allow_files:
+        files = (settings.dtls_certificate_file, settings.dtls_private_key_file)
+        if files != (None, None) and not self._allow_files:
             raise TypeError("wrong settings: dtlsCertificateFile: the server does not let clients name its files")
         mediasoup = self._mediasoup()
         if mediasoup is None:

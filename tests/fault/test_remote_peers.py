@@ -9,6 +9,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,13 +18,26 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from horizontal import RemoteMediasoupClient
-from horizontal.protocol import MAX_MESSAGE, SERVER, SUBPROTOCOL, Entry, Envelope, Welcome, pack, read_envelope
+from horizontal.protocol import (
+    MAX_MESSAGE,
+    SERVER,
+    SUBPROTOCOL,
+    Entry,
+    Envelope,
+    Hello,
+    Resume,
+    Welcome,
+    pack,
+    read_envelope,
+)
 from sfu_core.channel import messages as m
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError, UnsupportedError
+from tests.network.authority import Authority
 
 from .processes import is_alive, resident
 from .remote import raw, site, until
+from .served import served
 
 SETTINGS: dict[str, Any] = {}
 CREATE = 1
@@ -85,8 +99,14 @@ async def test_a_client_that_breaks_the_rules(message: Any, code: int, reason: s
 
 @pytest.mark.parametrize(
     ("hello", "reason"),
-    [(b"\xc1", "malformed hello"), ("{}", "text"), (pack([1, 0, []]), "malformed hello")],  # type: ignore[arg-type]
-    ids=["garbage", "text", "envelope"],
+    [
+        (b"\xc1", "malformed hello"),
+        ("{}", "text"),
+        (pack([1, 0, []]), "malformed hello"),  # type: ignore[arg-type]
+        (pack(Hello(name="x" * 1025)), "malformed hello"),
+        (pack(Hello(resume=Resume("x" * 1025, 0))), "malformed hello"),
+    ],
+    ids=["garbage", "text", "envelope", "name", "session"],
 )
 async def test_a_wrong_hello(hello: Any, reason: str) -> None:
     async with site(silence=30) as it, raw(it.server.url) as peer:
@@ -203,6 +223,46 @@ async def test_ten_thousand_half_open_connections() -> None:
             await client.wait_closed()
             assert most <= it.server._lobby._limit <= 1024
             assert resident(os.getpid()) - before < 100 << 20
+    finally:
+        for sock in knocking:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
+async def test_half_open_connections_use_up_no_descriptors(tmp_path: Path, secured: bool) -> None:
+    """A process that may have 256 of them gives a quarter to those who have not said who they are, also within TLS."""
+    ours = Authority(tmp_path, "ours")
+    certificate = ours.issue("server")
+    flags = ("--cert", certificate, "--key", certificate) if secured else ()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    knocking: list[socket.socket] = []
+    try:
+        async with served(*flags) as server:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            options: dict[str, Any] = {"ssl": ours.client()} if secured else {}
+            async with RemoteMediasoupClient(server.url, **options) as client:
+                worker = await client.mediasoup.create_worker()
+                descriptors = Path(f"/proc/{server.process.pid}/fd")
+                before, most = len(list(descriptors.iterdir())), 0
+                host, _, port = server.url.rpartition("/")[2].rpartition(":")
+                for index in range(HALF_OPEN):
+                    sock = socket.socket()
+                    sock.setblocking(False)
+                    sock.connect_ex((host, int(port)))
+                    knocking.append(sock)
+                    if index % 100 == 99:
+                        await asyncio.sleep(0.01)
+                        most = max(most, len(list(descriptors.iterdir())))
+                    if len(knocking) > 1000:
+                        knocking.pop(0).close()
+                began = time.monotonic()
+                async with RemoteMediasoupClient(server.url, request_timeout=10, **options) as late:
+                    await late.mediasoup.create_worker()
+                assert time.monotonic() - began < 5
+                assert before + 60 < most <= before + 2 * 64 + 10  # those who are pushed out go some turns later
+                assert (await worker.dump())["pid"] == worker.pid and client.ready_state == 4
     finally:
         for sock in knocking:
             sock.close()

@@ -8,7 +8,7 @@ import pytest
 from fake_hosts import FakeHost
 from websockets.datastructures import Headers
 
-from horizontal import AuthenticationError, RemoteMediasoupClient, RemoteMediasoupServer, admission
+from horizontal import AuthenticationError, InvalidStateError, RemoteMediasoupClient, RemoteMediasoupServer, admission
 from horizontal.admission import ATTEMPTS, Credentials, Doorkeeper, Lobby, TooManyError, token_of
 from sfu_core.errors import SfuError
 
@@ -203,6 +203,41 @@ def test_what_is_no_token(token):
     for make in (lambda: RemoteMediasoupClient(token=token), lambda: RemoteMediasoupServer(tokens=["fine", token])):
         with pytest.raises(TypeError, match=r"^token: not a text of visible ASCII characters$"):
             make()
+
+
+async def test_files_of_the_server():
+    """Clients name them only where the operator has said so: whoever has a token could have any certificate used."""
+    files = {"dtls_certificate_file": "/c.pem", "dtls_private_key_file": "/k.pem"}
+    host = FakeHost()
+    async with RemoteMediasoupServer(host) as server, RemoteMediasoupClient(server.url) as client:
+        for named in (files, {"dtls_private_key_file": "/k.pem"}):
+            with pytest.raises(TypeError, match="dtlsCertificateFile: the server does not let clients name its files"):
+                await client.mediasoup.create_worker(**named)
+        assert host.cores == []
+    async with (
+        RemoteMediasoupServer(host, allow_files=True) as server,
+        RemoteMediasoupClient(server.url) as client,
+    ):
+        await client.mediasoup.create_worker(**files)
+        assert host.cores[0].settings.dtls_private_key_file == "/k.pem"
+
+
+async def test_a_server_listens_once():
+    server = RemoteMediasoupServer(FakeHost())
+    async with server:
+        with pytest.raises(InvalidStateError):
+            await server.listen()
+    with pytest.raises(InvalidStateError):
+        await server.listen()
+
+
+async def test_credentials_can_be_written_down():
+    """By a hook, say: what is secret in them is left out."""
+    seen = []
+    async with RemoteMediasoupServer(FakeHost(), authenticate=lambda shown: seen.append(shown) or True) as server:
+        async with RemoteMediasoupClient(server.url, token="secret"):
+            pass
+        assert "secret" not in repr(seen) and seen[0].token == "secret"
 
 
 def test_who_may_be_anonymous():

@@ -78,7 +78,6 @@ async def test_a_connection_that_does_not_last():
         ({"silence": math.nan}, "silence nan s"),
         ({"grace": math.nan}, "grace nan s"),
         ({"grace": -1.0}, "grace -1 s"),
-        ({"session": "x" * 1025}, None),
     ],
     ids=str,
 )
@@ -87,10 +86,6 @@ async def test_a_greeting_that_breaks_the_rules(welcome, complaint):
     greeter = Greeter(**welcome)
     async with greeter.listening() as url:
         client = RemoteMediasoupClient(url)
-        if complaint is None:
-            await client.ready()
-            client.destroy()
-            return
         with pytest.raises(ProtocolError, match=complaint):
             await client.ready()
         await until(lambda: greeter.ends)
@@ -231,9 +226,9 @@ async def test_whoever_pings_and_never_reads():
             socket.transport.write(pings)
             sent += len(pings)
             while socket.transport.get_write_buffer_size() and not socket.transport.is_closing():
+                most = max([most, *(each.transport.get_write_buffer_size() for each in server._server.connections)])
                 await asyncio.sleep(0)
-            most = max([most, *(each.transport.get_write_buffer_size() for each in server._server.connections)])
-        assert sent < 64 << 20 and HIGH_WATER < most < 4 * HIGH_WATER, (sent, most)
+        assert sent < 64 << 20 and most < 3 * HIGH_WATER, (sent, most)
         assert client.ready_state == 4
         await client.mediasoup.create_worker()
         socket.transport.resume_reading()
