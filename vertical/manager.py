@@ -90,6 +90,7 @@ class MediasoupVertical(Manager):
             self._cluster = Cluster(BaseWorkers(self._base), max_workers, **options)
         self._mediasoup = Mediasoup(self._cluster)
         self._stats = StatsReader()
+        self._announced = False  # that there is an API
         self._listen_to_base()
 
     # What applications use
@@ -134,13 +135,14 @@ class MediasoupVertical(Manager):
         """All workers and all cores; a base manager stays."""
         self._stop_listening()
         self._cluster.close()
-        self.emit("mediasoup", None)
+        if self._announced:
+            self.emit("mediasoup", None)
 
     # Towards the base
 
     def _listen_to_base(self) -> None:
         self._listeners: dict[str, Callable[..., None]] = {
-            "mediasoup": lambda *_: self._tell("mediasoup", self.mediasoup),
+            "mediasoup": lambda *_: self._tell_mediasoup(),
             "error": lambda error: self._tell("error", error),
             "capacity": self._base_resized,
             "destroy": lambda *_: self.destroy(),
@@ -166,7 +168,12 @@ class MediasoupVertical(Manager):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        loop.call_soon(lambda: self._tell("mediasoup", self.mediasoup))
+        loop.call_soon(self._tell_mediasoup)
+
+    def _tell_mediasoup(self) -> None:
+        mediasoup = self.mediasoup
+        self._announced = mediasoup is not None
+        self._tell("mediasoup", mediasoup)
 
 
 class _Base:
