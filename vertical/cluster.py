@@ -178,8 +178,13 @@ class Cluster:
         switch = Switch(pool, self._make_link, pid)
         self._switches.add(switch)
         switch.on_end(lambda _: self._switches.discard(switch))
-        if (settings.log_level, settings.log_tags) != (_DEFAULTS.log_level, _DEFAULTS.log_tags):
-            await pool.update(m.WorkerUpdateSettings(log_level=settings.log_level, log_tags=list(settings.log_tags)))
+        try:
+            if (settings.log_level, settings.log_tags) != (_DEFAULTS.log_level, _DEFAULTS.log_tags):
+                logs = m.WorkerUpdateSettings(log_level=settings.log_level, log_tags=list(settings.log_tags))
+                await pool.update(logs)
+        except BaseException:
+            switch.close()
+            raise
         return switch
 
     def resize(self, capacity: int) -> None:

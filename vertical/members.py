@@ -76,10 +76,10 @@ class Member:
         self.channel.post(message, target_id)
 
     async def fence(self) -> None:
-        """Wait until it has carried out what it was told. A core that has died has, too."""
+        """Wait until it has carried out what it was told, but not for ever. A core that has died has, too."""
         told = self._told
         if told > self._done:
-            with suppress(WorkerClosedError, TimeoutError):
+            with suppress(SfuError, TimeoutError):
                 async with asyncio.timeout(FENCE_TIMEOUT):
                     await self.channel.request(m.WorkerGetResourceUsage())
             self._done = max(self._done, told)

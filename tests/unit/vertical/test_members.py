@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from fake_core import FakeCore, House
 
+from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import SfuError, WorkerClosedError
@@ -178,6 +179,43 @@ async def test_whoever_wanted_it_does_not_wait(runner):
     assert len(house.cores) == 4
     assert not (await patient).closed
     await house.close()
+
+
+def refuse(core, kind, monkeypatch):
+    """As a core on another host that does not answer in time."""
+    request = core.request
+
+    async def ask(message, handler_id=""):
+        if isinstance(message, kind):
+            raise SfuError("no answer")
+        return await request(message, handler_id)
+
+    monkeypatch.setattr(core, "request", ask)
+
+
+async def test_a_logical_worker_that_could_not_be_set_up_is_not_left(house, monkeypatch):
+    refuse(house.cores[1], m.WorkerUpdateSettings, monkeypatch)
+    with pytest.raises(SfuError, match="no answer"):
+        await house.mediasoup.create_worker(log_level="debug")
+    monkeypatch.undo()
+    house.cores[0].hold()
+    creating = asyncio.ensure_future(house.mediasoup.create_worker(log_level="debug"))
+    await asyncio.sleep(0.01)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    house.cores[0].go()
+    await house.quiet()
+    assert [switch.pid for switch in house.cluster.switches] == [house.worker.pid]
+
+
+async def test_a_core_that_does_not_answer_keeps_nobody_from_leaving(house, monkeypatch):
+    await house.router.create_direct_transport()
+    refuse(house.cores[0], m.WorkerGetResourceUsage, monkeypatch)
+    house.worker.close()
+    async with asyncio.timeout(5):
+        await house.worker.wait_subprocess_closed()
+    assert house.cores == []
 
 
 async def test_after_destruction(house):
