@@ -36,7 +36,10 @@ class Hosting:
 
     async def place(self, router: Router, server: Server | None) -> Member:
         """Where a transport goes. A server that can be on one member only decides for all its transports."""
-        if server is None or server.anywhere or server.port is not None:
+        ports = self._pool.ports
+        if server is not None and server.port is not None and ports is not None:
+            return await self._pool.choose(router.has_room_on, ports.has)
+        if server is None or server.anywhere:
             return await self._pool.choose(router.has_room_on)
         if server.home is None or not server.home.alive:
             server.home = await self._pool.choose(router.has_room_on)

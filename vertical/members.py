@@ -278,13 +278,15 @@ class Pool:
 
     # Choosing
 
-    async def choose(self, has_room: Callable[[Member], bool]) -> Member:
-        """The member for something new; waits for a replacement if all have died."""
+    async def choose(self, has_room: Callable[[Member], bool], fits: Callable[[Member], bool] = bool) -> Member:
+        """The member for something new; waits for a replacement if all have died. SfuError if none `fits` (all do)."""
         while not (members := self.members):
             if self._closed:
                 raise WorkerClosedError("the cores have ended")
             self._arrived.clear()
             await self._arrived.wait()
+        if not (members := [*filter(fits, members)]):
+            raise SfuError("none of the cores there are can have it")
         members = [member for member in members if self._watcher.accepts(member)] or members
         return members[self.policy([member.candidate(has_room(member)) for member in members])]
 

@@ -124,6 +124,9 @@ class Ports:
         self._start = start
         self._door: Door | None = None
         self._members: dict[int, Member] = {}
+        """Those that can share."""
+        self._strangers: set[Member] = set()
+        """Those on other hosts, or that do not know how."""
         self._ports: list[Port] = []
         self._numbers = count(1)
         self._met: dict[frozenset[Member], asyncio.Future[None]] = {}
@@ -131,7 +134,11 @@ class Ports:
 
     def can_share(self) -> bool:
         """Whether all members are on this host and know how."""
-        return bool(self._members) and all(map(_can_share, self._members.values()))
+        return bool(self._members) and not self._strangers
+
+    def has(self, member: Member) -> bool:
+        """Whether it has, or can have, a part of each port."""
+        return member not in self._strangers
 
     async def open(self, server_id: str, infos: list[m.ListenInfo], members: Members) -> Port:
         """Returns when all members listen; the error if the port cannot be bound, or a member cannot have it."""
@@ -170,13 +177,18 @@ class Ports:
 
     def arrived(self, member: Member) -> None:
         """A core has started. It gets its sockets; if it is a successor, whoever has read for it stops."""
+        if not _can_share(member):
+            self._strangers.add(member)
+            return
         self._members[member.index] = member
-        if _can_share(member):
-            for port in self._ports:
-                self._start(self._succeed(port, member))
+        for port in self._ports:
+            self._start(self._succeed(port, member))
 
     def gone(self, member: Member) -> None:
         """A core has died. The next one reads its sockets, and those that it had adopted."""
+        if member in self._strangers:
+            self._strangers.remove(member)
+            return
         self._members.pop(member.index, None)
         self._met = {pair: met for pair, met in self._met.items() if member not in pair}
         for port in self._ports:

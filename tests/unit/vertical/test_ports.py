@@ -7,9 +7,11 @@ from functools import partial
 
 import pytest
 from fake_core import CODECS, LOOPBACK, House, certificate
+from msgspec.structs import replace
 
 from sfu_core._flows import new_table
 from sfu_core.channel import messages as m
+from sfu_core.channel.place import local_place
 from sfu_core.errors import SfuError
 from sfu_core.worker.door import Door
 
@@ -193,6 +195,35 @@ async def test_a_core_that_is_added_has_the_port_too(three):
     third.context.certificate = certificate
     transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(3)]
     assert {house.core_of(each) for each in transports} == set(house.cores)
+
+
+async def test_cores_of_another_host_that_come_later_have_no_part(three):
+    """Neither transports of the server, nor what a core that died has left behind."""
+    ours, theirs = local_place(), replace(local_place(), host_id="elsewhere", announced_addresses=("192.0.2.1",))
+    house = three
+    house.cluster.resize(2)
+    house.cores[2].kill()
+    await house.quiet()
+    server = await make_server(house)
+    house.source.places = [ours, ours, theirs]
+    house.cluster.resize(3)
+    await settled(house, lambda: len(house.cores) == 3)
+    first, second, stranger = house.cores
+    transports = [await house.router.create_webrtc_transport(webrtc_server=server) for _ in range(4)]
+    assert {house.core_of(each) for each in transports} == {first, second}
+    second.kill()
+    await settled(house, lambda: len(house.cores) == 3 and house.cores[-1].worker.servers)
+    assert ports_of(house.cores[-1]) == ports_of(first)
+    house.source.places = [ours, theirs, theirs]
+    house.cores[-1].kill()
+    await settled(house, lambda: len(house.cores) == 3)
+    assert adopted(first) == [1]
+    assert not stranger.worker.servers
+    house.source.places = [theirs] * 3
+    first.kill()
+    await settled(house, lambda: len(house.cores) == 3)
+    with pytest.raises(SfuError, match="none of the cores"):
+        await house.router.create_webrtc_transport(webrtc_server=server)
 
 
 async def test_who_read_for_a_dead_core_dies_as_well(three):
