@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import ssl
 import sys
 import time
@@ -19,7 +17,7 @@ from examples.broadcast.server import Hall
 from examples.broadcast.sources import best_source, playing
 from examples.broadcast.view import Look, watch
 from examples.broadcast.viewers import Viewers
-from examples.conference.server import MEDIA_CODECS, listen, pages, parser, read
+from examples.conference.server import MEDIA_CODECS, listen, pages, parser, read, start
 from sfu.bench.load import LoadProcess
 from vertical import MediasoupVertical, spread
 
@@ -102,15 +100,11 @@ def options() -> dict[str, Any]:
 
 
 async def main(cores: int | None, placement: str, watermark: float, **options: Any) -> None:
-    """With a manager of its own, until SIGINT or SIGTERM."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    """With a manager of its own."""
     policy = PLACEMENTS[placement]
     async with MediasoupVertical(max_workers=cores, placement=policy, watermark_worker=watermark) as manager:
         await run(manager, **options)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(main(**options()))
+    start(main, options())

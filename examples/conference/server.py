@@ -20,15 +20,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import signal
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 log = logging.getLogger("conference")
-
 STATIC = Path(__file__).parent / "static"
 
 MEDIA_CODECS = [
@@ -48,7 +50,6 @@ MAX_MESSAGE = 64 * 1024  # bytes
 MAX_UNSENT = 1000  # messages waiting for a page that does not read
 
 Json = dict[str, Any]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RequestError(Exception):
@@ -239,10 +240,9 @@ class Room:
 
     def remove(self, peer: Peer) -> None:
         """Does nothing if the peer is no longer a member."""
-        if self.peers.pop(peer.id, None) is None:
-            return
-        for other in self.others(peer):
-            other.notify("peerLeft", peerId=peer.id)
+        if self.peers.pop(peer.id, None) is not None:
+            for other in self.others(peer):
+                other.notify("peerLeft", peerId=peer.id)
 
     def others(self, peer: Peer) -> list[Peer]:
         """Those that ``peer`` can see."""
@@ -308,10 +308,8 @@ async def run(
 
     Args:
         mediasoup: an object with mediasoup's API.
-        host: address for the page and the WebSockets.
-        port: their TCP port.
-        rtc_ip: address for media.
-        rtc_port: the one port for all media, UDP and TCP.
+        host, port: TCP address for the page and the WebSockets.
+        rtc_ip, rtc_port: address for all media, UDP and TCP.
         announced_address: what pages are told instead of ``rtc_ip`` (behind NAT, or when that is 0.0.0.0).
         tls: certificate; browsers give pages from other hosts their camera over HTTPS only.
     """
@@ -330,15 +328,13 @@ async def run(
 
 async def listen(worker: Any, ip: str, port: int, announced_address: str | None) -> Any:
     """The WebRtcServer that all media goes through, UDP and TCP."""
-    where = {"ip": ip, "port": port}
-    if announced_address is not None:
-        where["announcedAddress"] = announced_address
+    where = {"ip": ip, "port": port, "announcedAddress": announced_address}
     return await worker.create_webrtc_server(listen_infos=[{"protocol": each, **where} for each in ("udp", "tcp")])
 
 
 @contextlib.asynccontextmanager
 async def pages(
-    static: Path, serve: Handler, host: str, port: int, tls: ssl.SSLContext | None
+    static: Path, serve: Callable[..., Any], host: str, port: int, tls: ssl.SSLContext | None
 ) -> AsyncIterator[str]:
     """Serves the page in ``static``, and its WebSocket by ``serve``; gives the address."""
 
@@ -381,16 +377,24 @@ def read(parser: argparse.ArgumentParser, static: Path) -> dict[str, Any]:
     return options
 
 
-def main() -> None:
-    """The command line."""
-    options = read(parser("A small video conference on sfu-core.", rtc_port=44444), STATIC)
+def start(main: Callable[..., Awaitable[None]], options: dict[str, Any]) -> None:
+    """Runs ``main`` until it fails, or SIGINT or SIGTERM cancels it: what it has opened is closed then."""
+    from sfu_core.errors import SfuError
 
-    from sfu_core import mediasoup
+    async def until_told() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+        await main(**options)
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(mediasoup, **options))
+    try:
+        with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+            asyncio.run(until_told())
+    except (OSError, SfuError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    given = read(parser("A small video conference on sfu-core.", rtc_port=44444), STATIC)
+    from sfu_core import mediasoup
+
+    start(partial(run, mediasoup), given)

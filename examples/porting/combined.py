@@ -11,6 +11,7 @@ async def main(**options: Any) -> None:
     clients = [RemoteMediasoupClient(url, listen_worker_died=False) for url in URLS]
     hosts = MediasoupHorizontal(clients, own=True, listen_worker_died=False)
     async with hosts, MediasoupVertical(hosts) as manager:
+        manager.on("error", print)
         await hosts.ready()
         await run(manager.mediasoup, **options)
 

@@ -1,20 +1,15 @@
-"""What all mains here share: the conference of examples/conference, its options, and how it starts and ends.
+"""What all mains here share: the conference of examples/conference, and where its media servers are.
 
 The conference is given its media server (``run(mediasoup, ...)``), so it is the same on every stack.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-from examples.conference.server import STATIC, parser, read, run
-from sfu_core.errors import SfuError
+from examples.conference import server
+from examples.conference.server import run
 
 __all__ = ["URL", "URLS", "run", "start"]
 
@@ -24,21 +19,6 @@ URL = URLS[0]
 
 
 def start(main: Callable[..., Awaitable[None]]) -> None:
-    """Runs ``main`` with the options of the command line, which are those of ``run``.
-
-    Until it fails, or SIGINT or SIGTERM cancels it: what it has opened is closed then.
-    """
-    options = read(parser("A small video conference, on any stack.", rtc_port=44444), STATIC)
-
-    async def until_told() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        await main(**options)
-
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    try:
-        with suppress(KeyboardInterrupt, asyncio.CancelledError):
-            asyncio.run(until_told())
-    except (OSError, SfuError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    """Runs ``main`` with the options of the command line, which are those of ``run``."""
+    options = server.parser("A small video conference, on any stack.", rtc_port=44444)
+    server.start(main, server.read(options, server.STATIC))

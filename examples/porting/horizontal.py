@@ -9,6 +9,7 @@ from horizontal import MediasoupHorizontal, RemoteMediasoupClient
 async def main(**options: Any) -> None:
     clients = [RemoteMediasoupClient(url, listen_worker_died=False) for url in URLS]
     async with MediasoupHorizontal(clients, own=True) as manager:
+        manager.on("error", print)
         await run(await manager.ready(), **options)
 
 

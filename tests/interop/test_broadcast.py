@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from .call import LOOPBACK, until
-from .test_conference import free_tcp_port
+from .call import until
+from .visitors import free_tcp_port, running
 
 ROOT = Path(__file__).parents[2]
 needs_page = pytest.mark.usefixtures("examples")
@@ -29,25 +29,8 @@ async def broadcast(manager: Any, **options: Any) -> AsyncIterator[tuple[str, io
     from examples.broadcast.__main__ import run
 
     port, shown = free_tcp_port(), io.StringIO()
-    task = asyncio.create_task(run(manager, port=port, rtc_port=0, out=shown, **options))
-
-    async def accepts() -> bool:
-        assert not task.done(), task.result()
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except ConnectionRefusedError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
-
-    try:
-        await until(accepts, bool)
-        yield f"http://{LOOPBACK}:{port}", shown
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with running(run(manager, port=port, rtc_port=0, out=shown, **options), port) as address:
+        yield address, shown
 
 
 async def frames(page: Any) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import logging
 import socket
-from collections.abc import AsyncIterator
+import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from .call import LOOPBACK, until
+from .call import until
 from .plain import free_port
+from .visitors import free_tcp_port, running, visitors
 
 
 @pytest.fixture(scope="module")
@@ -29,86 +30,15 @@ def server(examples: Path) -> ModuleType:
     return module
 
 
-def free_tcp_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def running(server: ModuleType, mediasoup: Any, port: int) -> AsyncIterator[str]:
+def conference(server: ModuleType, mediasoup: Any, port: int | None = None) -> AbstractAsyncContextManager[str]:
     """The server, as ``python server.py`` runs it; gives its address."""
-    task = asyncio.create_task(server.run(mediasoup, port=port, rtc_port=free_port()))
-
-    async def accepts() -> bool:
-        assert not task.done(), task.result()
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except ConnectionRefusedError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
-
-    try:
-        await until(accepts, bool)
-        yield f"http://{LOOPBACK}:{port}"
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-class Visitor:
-    """A person at the example's page."""
-
-    def __init__(self, page: Any, name: str) -> None:
-        self.page = page
-        self.name = name
-        self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    async def join(self, address: str) -> None:
-        await self.page.goto(f"{address}/?room=test&name={self.name}")
-        await self.page.click("text=Join")
-
-    async def sees(self, *names: str) -> None:
-        """Waits until there are tiles of these people and of nobody else, all with a running picture."""
-        await until(self._running, lambda running: running == dict.fromkeys([*names, f"{self.name} (you)"], True))
-
-    async def _running(self) -> dict[str, bool]:
-        """Of every tile: whether its picture went on within the last half second."""
-        shown: dict[str, bool] = await self.page.evaluate(
-            """async () => {
-                const tiles = () => [...document.querySelectorAll(".tile")];
-                const frames = (tile) => tile.querySelector("video").getVideoPlaybackQuality().totalVideoFrames;
-                const before = new Map(tiles().map((tile) => [tile, frames(tile)]));
-                await new Promise((resolve) => setTimeout(resolve, 500));
-                return Object.fromEntries(
-                    tiles().map((tile) => [tile.dataset.name, frames(tile) > (before.get(tile) ?? 0)])
-                );
-            }"""
-        )
-        return shown
-
-    async def marks(self, name: str) -> set[str]:
-        """The marks on somebody's tile: muted, paused."""
-        classes = await self.page.get_attribute(f'.tile[data-name="{name}"]', "class")
-        return set(classes.split()) - {"tile"}
-
-
-@contextlib.asynccontextmanager
-async def visitors(browser: Any, *names: str) -> AsyncIterator[list[Visitor]]:
-    people = [Visitor(await browser.new_page(), name) for name in names]
-    yield people
-    for person in people:
-        await person.page.close()
-        assert not person.errors
+    port = port or free_tcp_port()
+    return running(server.run(mediasoup, port=port, rtc_port=free_port()), port)
 
 
 async def test_people_come_and_go(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     async with (
-        running(server, mediasoup, free_tcp_port()) as address,
+        conference(server, mediasoup) as address,
         visitors(browser, "Ada", "Ben", "Cleo") as (ada, ben, cleo),
     ):
         await ada.join(address)
@@ -127,7 +57,7 @@ async def test_people_come_and_go(browser: Any, server: ModuleType, mediasoup: A
 
 async def test_mute_and_camera_off(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     async with (
-        running(server, mediasoup, free_tcp_port()) as address,
+        conference(server, mediasoup) as address,
         visitors(browser, "Ada", "Ben") as (ada, ben),
     ):
         await ada.join(address)
@@ -143,7 +73,7 @@ async def test_mute_and_camera_off(browser: Any, server: ModuleType, mediasoup: 
 
 async def test_whoever_comes_late_is_told_who_is_muted(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     async with (
-        running(server, mediasoup, free_tcp_port()) as address,
+        conference(server, mediasoup) as address,
         visitors(browser, "Ada", "Ben") as (ada, ben),
     ):
         await ada.join(address)
@@ -156,7 +86,7 @@ async def test_whoever_comes_late_is_told_who_is_muted(browser: Any, server: Mod
 
 async def test_a_reloaded_page_replaces_itself(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     async with (
-        running(server, mediasoup, free_tcp_port()) as address,
+        conference(server, mediasoup) as address,
         visitors(browser, "Ada", "Ben") as (ada, ben),
     ):
         await ada.join(address)
@@ -170,11 +100,11 @@ async def test_a_reloaded_page_replaces_itself(browser: Any, server: ModuleType,
 async def test_pages_come_back_after_a_restart_of_the_server(browser: Any, server: ModuleType, mediasoup: Any) -> None:
     port = free_tcp_port()
     async with visitors(browser, "Ada", "Ben") as (ada, ben):
-        async with running(server, mediasoup, port) as address:
+        async with conference(server, mediasoup, port) as address:
             await ada.join(address)
             await ben.join(address)
             await ada.sees("Ben")
-        async with running(server, mediasoup, port):
+        async with conference(server, mediasoup, port):
             await ada.sees("Ben")
             await ben.sees("Ada")
 
@@ -184,7 +114,7 @@ async def test_bad_requests_are_answered(server: ModuleType, mediasoup: Any, cap
 
     caplog.set_level(logging.CRITICAL, "conference")
     token = "x" * 16
-    async with running(server, mediasoup, free_tcp_port()) as address, aiohttp.ClientSession() as client:
+    async with conference(server, mediasoup) as address, aiohttp.ClientSession() as client:
         for query in ("", "?room=test", "?room=test&token=short"):
             with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
                 await client.ws_connect(f"{address}/ws{query}")
@@ -211,3 +141,28 @@ async def test_bad_requests_are_answered(server: ModuleType, mediasoup: Any, cap
         url = f"{address}/ws?room=test&token={token}"
         async with client.ws_connect(url) as first, client.ws_connect(url):
             assert (await first.receive(timeout=10)).extra == "replaced"
+
+
+@pytest.mark.parametrize("name", ["conference.server", "broadcast"])
+async def test_what_is_wrong_at_the_start_is_said(examples: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", f"examples.{name}", "--rtc-port", str(taken.getsockname()[1])]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--port", str(free_tcp_port()), cwd=examples.parent, stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert errors.startswith(b"SfuError: bind failed: address already in use") and errors.count(b"\n") == 1, errors
+
+
+async def test_sigterm_is_a_clean_end(examples: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "examples.conference.server", "--rtc-port", "0", "--port", str(free_tcp_port())),
+        cwd=examples.parent,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    assert b"open http" in await asyncio.wait_for(process.stderr.readline(), 20)
+    process.terminate()
+    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, errors) == (0, b"")

@@ -20,7 +20,7 @@ import pytest
 from tests.fault.served import Served
 
 from .call import LOOPBACK, until
-from .test_conference import free_tcp_port, visitors
+from .visitors import free_tcp_port, visitors
 
 ROOT = Path(__file__).parents[2]
 MAINS = ("one_core", "mock", "vertical", "remote", "horizontal", "combined", "cluster")
