@@ -204,6 +204,7 @@ def _complaints(options: Options) -> list[tuple[bool, str]]:
             "--directory: needs --announce, the URL under which others reach this server",
         ),
         (options.announce is not None and options.directory is None, "--announce: only with --directory"),
+        (options.announce is not None and options.cluster is not None, "--announce: a cluster would find itself"),
         ((options.cert is None) != (options.key is None), "--cert and --key: one without the other"),
         (options.client_ca is not None and options.cert is None, "--client-ca: needs --cert"),
         (options.cores is not None and not options.vertical, "--cores: only with --vertical"),

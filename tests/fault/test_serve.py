@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from horizontal import RemoteMediasoupClient
 from horizontal.errors import AuthenticationError
 from sfu_core.errors import SfuError
+from tests.network.authority import Authority
 from tests.network.tcp_relay import TcpRelay
 
 from .call import Call
@@ -196,52 +198,33 @@ async def test_tokens_are_asked_for_and_never_shown(tmp_path: Path) -> None:
 
 async def test_certificates_of_both_sides(tmp_path: Path) -> None:
     """The server's is checked by the client, and the client's by the server; a proxy shows its own."""
-    for name in ("server", "client"):
-        _certificate(tmp_path, name)
-    mine = ("--cert", f"{tmp_path}/server.pem", "--key", f"{tmp_path}/server.key")
+    servers, clients = Authority(tmp_path, "servers"), Authority(tmp_path, "clients")
+    own, shown = servers.issue("server"), clients.issue("client")
     async with (
-        served(*mine, "--client-ca", f"{tmp_path}/client.pem") as server,
-        served(
-            *("--proxy", server.url, "--upstream-ca", f"{tmp_path}/server.pem"),
-            *("--cert", f"{tmp_path}/client.pem", "--key", f"{tmp_path}/client.key"),
-        ) as proxy,
+        served("--cert", own, "--key", own, "--client-ca", clients.file) as server,
+        served("--proxy", server.url, "--upstream-ca", servers.file, "--cert", shown, "--key", shown) as proxy,
     ):
         assert server.url.startswith("wss:")
-        trusting = ssl.create_default_context(cafile=f"{tmp_path}/server.pem")
+        trusting = ssl.create_default_context(cafile=servers.file)
         with pytest.raises((SfuError, OSError)):
             async with RemoteMediasoupClient(server.url, ssl=trusting):
                 pass
-        trusting.load_cert_chain(f"{tmp_path}/client.pem", f"{tmp_path}/client.key")
+        trusting.load_cert_chain(shown)
         async with RemoteMediasoupClient(server.url, ssl=trusting) as client:
             assert client.mediasoup is not None
         await eventually(proxy.healthy)
 
 
-def _certificate(folder: Path, name: str) -> None:
-    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2", "-nodes"]
-    subprocess.run(["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True)
-
-
 async def test_hooks(tmp_path: Path) -> None:
+    """Those of the page."""
     file = tmp_path / "extras.py"
-    file.write_text(
-        "def connection_payload():\n"
-        "    return {'region': 'eu'}\n"
-        "def methods(tell):\n"
-        "    def double(number):\n"
-        "        tell('doubled', 2 * number)\n"
-        "        return 2 * number\n"
-        "    return {'double': double}\n"
-        "def authenticate(credentials):\n"
-        "    return credentials.token == 'friend'\n"
-    )
+    page = (ROOT / "docs/serve.md").read_text()
+    file.write_text("".join(re.findall(r"```python\n(.*?)```", page, re.S)))
     async with served("--hooks", str(file)) as server:
         with pytest.raises(AuthenticationError):
-            async with RemoteMediasoupClient(server.url, token="foe"):
+            async with RemoteMediasoupClient(server.url, token="secret-of-eve"):
                 pass
-        async with RemoteMediasoupClient(server.url, token="friend") as client:
+        async with RemoteMediasoupClient(server.url, token="secret-of-ann") as client:
             told: list[Any] = []
             client.on("told", lambda *args: told.append(args))
             assert client.extra == {"region": "eu"}
@@ -251,10 +234,11 @@ async def test_hooks(tmp_path: Path) -> None:
 
 async def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
     """With the option that is to be changed."""
-    _certificate(tmp_path, "server")
-    passphrase = ["openssl", "pkey", "-in", f"{tmp_path}/server.key", "-aes256", "-passout", "pass:x"]
-    subprocess.run([*passphrase, "-out", f"{tmp_path}/locked.key"], check=True, capture_output=True)
-    chain, not_pem = f"{tmp_path}/server.pem", __file__
+    ours, not_pem = Authority(tmp_path, "ours"), __file__
+    own, locked = ours.issue("server"), tmp_path / "locked.key"
+    encryption = serialization.BestAvailableEncryption(b"x")
+    kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked.write_bytes(ours.key.private_bytes(*kind, encryption))
     async with served() as server:
         port = server.url.rpartition(":")[2]
         for flags, complaint in (
@@ -266,9 +250,9 @@ async def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
             (("--proxy", "http://nowhere"), "--proxy: needs a URL that begins with ws://"),
             (("--proxy", "ws://nowhere/#part"), "--proxy: .*fragment"),
             (("--cert", "/nonexistent", "--key", "x"), "--cert /nonexistent, --key x: No such file"),
-            (("--cert", chain, "--key", not_pem), f"--cert {chain}, --key {not_pem}: .*PEM"),
-            (("--cert", chain, "--key", f"{tmp_path}/locked.key"), "locked.key: the key has a passphrase"),
-            (("--cert", chain, "--key", f"{tmp_path}/server.key", "--client-ca", not_pem), f"--client-ca {not_pem}: "),
+            (("--cert", own, "--key", not_pem), f"--cert {own}, --key {not_pem}: .*PEM"),
+            (("--cert", own, "--key", str(locked)), "locked.key: the key has a passphrase"),
+            (("--cert", own, "--key", own, "--client-ca", not_pem), f"--client-ca {not_pem}: "),
             (("--proxy", "wss://nowhere", "--upstream-ca", "/nonexistent"), "--upstream-ca /nonexistent: No such file"),
         ):
             status, told = await _refused(*flags)

@@ -137,6 +137,7 @@ def test_tokens_from_a_file(tmp_path: Path) -> None:
         ("--directory redis://x", "needs --announce"),
         ("--proxy ws://a --directory redis://x", "needs --announce"),
         ("--announce ws://a", "--announce: only with --directory"),
+        ("--announce ws://a --directory redis://x --cluster", "--announce: a cluster would find itself"),
         ("--upstream-token a", "--upstream-token: only with"),
         ("--upstream-ca a", "--upstream-ca: only with"),
         ("--token a --allow-anonymous", "--allow-anonymous and --token"),
