@@ -31,6 +31,12 @@ def load(name: str) -> dict[str, Any]:
     return document
 
 
+def machine(run: dict[str, Any]) -> str:
+    """What it was measured on."""
+    it = run["machine"]
+    return f"{it['cpus']} virtual CPUs ({it['cpu']}), Linux {it['kernel']}"
+
+
 def forwarding(run: dict[str, Any]) -> str:
     """µs of CPU time for a delivered packet and its ratio to the floor; a row for each traffic and fan-out."""
     lines = [
@@ -82,12 +88,11 @@ def measured() -> str:
     if not stored("forward.json", "signalling.json"):
         return "No run is stored with this version: `make bench` tells what this machine does.\n"
     forward, signals = load("forward.json"), load("signalling.json")
-    machine = forward["machine"]
     start = next(row for row in signals["results"] if row["what"] == "worker start")
     return f"""\
 CPU time of the core's media thread for a packet delivered over loopback, in µs, and in brackets its ratio to the
 `sendto` floor of the same run ([what that is](benchmarks/README.md)): `sfu bench --fan-out 1,100 --size 1200`
-on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}.{busy(forward)}
+on {machine(forward)}.{busy(forward)}
 
 {forwarding(forward)}
 
@@ -127,16 +132,13 @@ rooms that have a core each ([the tables](docs/vertical.md#measured)).
 """
 
 
-def cores() -> str:
+def cores(run: dict[str, Any]) -> str:
     """docs/vertical.md."""
-    if not stored("cores.json"):
-        return NOTHING
-    run = load("cores.json")
-    machine, parts = run["machine"], {row["part"]: [] for row in run["results"]}
+    parts: dict[str, list[Any]] = {row["part"]: [] for row in run["results"]}
     for row in run["results"]:
         parts[row["part"]].append(row)
     return f"""\
-`python -m benchmarks.cores` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]};
+`python -m benchmarks.cores` on {machine(run)};
 medians, in brackets quartiles ([how it is measured](../benchmarks/README.md)).{busy(run)}
 
 One room over all cores beside as many rooms that have a core each: CPU time of the media threads for a delivered packet
@@ -238,41 +240,23 @@ def idle(rows: list[dict[str, Any]]) -> str:
 
 
 def placement(rows: list[dict[str, Any]]) -> str:
+    cells = "{cores} | {policy} | {loadMean} % | {loadHighest} % | {coresInUse} | {pastWatermark:.1%}"
+    cells += " | {overloaded:.1%} | {wrong:.1%} | {pipes:,} | {mesh:,} | {onOneCore:.0%} | {furtherCores:,}"
     return table(
         "cores | policy | load | highest | in use | core time ≥ 60 % | > 100 % | misplaced | pipes | mesh"
         " | rooms on one core | further cores",
-        [
-            [
-                str(row["cores"]),
-                row["policy"],
-                f"{row['loadMean']} %",
-                f"{row['loadHighest']} %",
-                f"{row['coresInUse']}",
-                f"{row['pastWatermark']:.1%}",
-                f"{row['overloaded']:.1%}",
-                f"{row['misplaced'] / row['placed']:.1%}",
-                f"{row['pipes']:,}",
-                f"{row['mesh']:,}",
-                f"{row['onOneCore']:.0%}",
-                f"{row['furtherCores']:,}",
-            ]
-            for row in rows
-        ],
+        [[cells.format(**row, wrong=row["misplaced"] / row["placed"])] for row in rows],
     )
 
 
 # The ring
 
 
-def ring() -> str:
+def ring(run: dict[str, Any]) -> str:
     """docs/ring.md."""
-    if not stored("ring.json"):
-        return NOTHING
-    run = load("ring.json")
-    machine = run["machine"]
     costs, delays = ([row for row in run["results"] if row["part"] == part] for part in ("cost", "delay"))
     return f"""\
-`python benchmarks/ring/hops.py` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), medians of {costs[0]["rounds"]}
+`python benchmarks/ring/hops.py` on {machine(run)}, medians of {costs[0]["rounds"]}
 rounds in turns. CPU time of both sides for a record, in ns:
 
 {hop_costs(costs)}
@@ -325,17 +309,13 @@ def hop_delays(rows: list[dict[str, Any]]) -> str:
 # Another host
 
 
-def remote() -> str:
+def remote(run: dict[str, Any]) -> str:
     """docs/remote.md."""
-    if not stored("remote.json"):
-        return NOTHING
-    run = load("remote.json")
-    machine = run["machine"]
     asked, made, (mended,) = (
         [row for row in run["results"] if row["part"] == part] for part in ("requests", "consumers", "reconnect")
     )
     return f"""\
-`python -m benchmarks.remote` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}: a small
+`python -m benchmarks.remote` on {machine(run)}: a small
 request to a core process, from the application itself and over one connection to a server on loopback, which is a
 process of its own. Times are wall time, CPU is µs for a request.
 
@@ -349,20 +329,10 @@ After a cut of {mended["cutSeconds"]:g} s the client goes on {max(mended["second
 
 
 def round_trips(rows: list[dict[str, Any]]) -> str:
+    cells = "{worker} | {parallel} | {perSecond:,} | {p50Us:,} | {p99Us:,} | {clientCpuUs} | {server}"
     return table(
         "worker | at once | requests/s | p50, µs | p99, µs | CPU of the client | CPU of the server",
-        [
-            [
-                row["worker"],
-                str(row["parallel"]),
-                f"{row['perSecond']:,}",
-                f"{row['p50Us']:,}",
-                f"{row['p99Us']:,}",
-                str(row["clientCpuUs"]),
-                str(row.get("serverCpuUs", "")),
-            ]
-            for row in rows
-        ],
+        [[cells.format(**row, server=row.get("serverCpuUs", ""))] for row in rows],
     )
 
 
@@ -376,12 +346,9 @@ def consumed(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def hop() -> str:
+def hop(run: dict[str, Any]) -> str:
     """docs/horizontal.md."""
-    if not stored("hop.json"):
-        return NOTHING
-    run = load("hop.json")
-    machine, rows = run["machine"], run["results"]
+    rows = run["results"]
     cells = [
         [
             f"{row['gapUs']:,} µs",
@@ -392,7 +359,7 @@ def hop() -> str:
         for row in rows
     ]
     return f"""\
-`python -m benchmarks.hop` on {machine["cpus"]} virtual CPUs ({machine["cpu"]}), Linux {machine["kernel"]}: the same
+`python -m benchmarks.hop` on {machine(run)}: the same
 packets ({rows[0]["size"]} bytes) to a subscriber on the publisher's host and, by `pipe_to_router`, to one elsewhere;
 network name spaces joined by a veth pair. Delays in µs until the kernel has a packet for the subscriber; medians of
 {rows[0]["rounds"]} turns, in brackets quartiles and the worst. *Added* compares the delays of each packet.{busy(run)}
@@ -401,15 +368,22 @@ network name spaces joined by a veth pair. Delays in µs until the kernel has a 
 """
 
 
-DOCS = {"vertical": cores, "ring": ring, "remote": remote, "horizontal": hop}
-PAGES = {"README.md": measured} | {f"docs/{name}.md": text for name, text in DOCS.items()}
+DOCS = {"vertical": ("cores", cores), "ring": ("ring", ring), "remote": ("remote", remote), "horizontal": ("hop", hop)}
+PAGES = ("README.md", *(f"docs/{name}.md" for name in DOCS))
 
 
 def updated(page: str, text: str) -> str:
     """A page with the tables of the stored runs."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{PAGES[page]()}{END}{after}"
+    return f"{before}{BEGIN}\n{tables(page)}{END}{after}"
+
+
+def tables(page: str) -> str:
+    if page == "README.md":
+        return measured()
+    name, text = DOCS[Path(page).stem]
+    return text(load(f"{name}.json")) if stored(f"{name}.json") else NOTHING
 
 
 if __name__ == "__main__":
