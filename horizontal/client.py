@@ -40,9 +40,9 @@ class RemoteMediasoupClient(ConnectingManager):
         """Connects to `url` (ws: or wss:), or to what `open()` is given.
 
         `token`: what the server knows us by; `ssl`: whom we trust, and the certificate that we show. Clients with the
-        same `session` name and the same token share their workers. `listen_worker_died`: whether workers emit `died`.
-        `request_timeout`: seconds after which a call fails that is not answered, also while the server is out of
-        reach. `silence`: seconds after which a server that says nothing counts as lost.
+        same `session` name and the same token share their workers and all that is in them. `listen_worker_died`:
+        whether workers emit `died`. `request_timeout`: seconds after which a call fails that is not answered, also
+        while the server is out of reach. `silence`: seconds after which a server that says nothing counts as lost.
         """
         self._token = None if token is None else checked_token(token)
         self._ssl = ssl

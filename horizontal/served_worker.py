@@ -5,36 +5,44 @@ other hosts.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
 
 from horizontal.announce import announce
 from horizontal.conversation import Conversation, Lane
-from horizontal.objects import Objects
 from sfu_core.channel import messages as m
 from sfu_core.channel.codec import NotificationFrame
-from sfu_core.channel.journal import created_by, undoing
+from sfu_core.channel.journal import Entry, Journal, Told, closed_by, created_by, is_shared, peer_done
 from sfu_core.channel.place import Place
 from sfu_core.channel.server import FrameServer
-
-R = TypeVar("R")
+from sfu_core.errors import NotFoundError
 
 LINGER: Final = 2.0
 """Seconds for which an object is listened to after its end, for its last words."""
+
+NOTHING: Final = -1.0
+EVERYTHING: Final = math.inf
+"""What a relay knows of the objects that others have made, before it asks for them and after it has been told."""
 
 
 class ServedWorker:
     """One worker; several relays if its session is shared."""
 
-    def __init__(self, worker: Any, place: Place) -> None:
-        """`worker`: an API object, new; `place`: its Channel's, as clients are to see it."""
+    def __init__(self, worker: Any, place: Place, shared: bool) -> None:
+        """`worker`: an API object, new; `place`: its Channel's, as clients are to see it; `shared`: by several."""
         self.worker = worker
-        self.place = place
+        extensions = place.extensions | m.SHARING if shared else place.extensions - m.SHARING
+        self.place = msgspec.structs.replace(place, extensions=extensions)
+        self._shared = shared
         self._channel = worker.channel
         self._loop = asyncio.get_running_loop()
-        self._objects = Objects()
+        self._journal = Journal()
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._relays: list[Relay] = []
+        self._last_serial = 0
         self._channel.on_log(self._log)
         self._channel.on_end(self._worker_ended)
 
@@ -43,30 +51,25 @@ class ServedWorker:
         """Those who have a way to it."""
         return list(self._relays)
 
-    def join(self, relay: "Relay") -> None:
-        """From now on `relay` hears what the worker tells."""
+    def join(self, relay: "Relay") -> int:
+        """From now on `relay` hears what the worker tells. The number by which it is known here."""
         self._relays.append(relay)
+        self._last_serial += 1
+        return self._last_serial
 
-    def leave(self, relay: "Relay", end_owned: bool) -> None:
-        """It hears nothing more; what it has created may end with that."""
-        self._relays.remove(relay)
-        relay.keeps = not end_owned
-        if end_owned:
-            for message in relay.owned.values():
-                self._channel.post(message)
-        relay.owned.clear()
+    def leave(self, relay: "Relay") -> None:
+        """It hears nothing more. What it has created belongs to the session, and stays."""
+        if relay in self._relays:
+            self._relays.remove(relay)
 
-    async def request(self, message: m.Request[R], handler_id: str, relay: "Relay") -> R:
-        """Passes it on, and takes note of objects that come and go."""
-        answer: R = await self._channel.request(message, handler_id)
-        for ended in self._objects.closed(message):
-            self._listen_no_more(ended)
-            relay.owned.pop(ended, None)
-        if (created := created_by(message)) is not None:
-            self._listen(created)
-            self._objects.add(created, message, handler_id)
-            if not handler_id:
-                self._own(created, message, relay)
+    async def request(self, message: m.Request[Any], handler_id: str, relay: "Relay") -> Any:
+        """Passes it on, and takes note of objects that come, change and go."""
+        if self._shared and isinstance(message, m.WorkerFollowPeers):
+            await self._follow(relay)
+            return None
+        answer = await self._ask(message, handler_id)
+        told = (peer_done(message, answer), handler_id) if self._shared and is_shared(message) else None
+        self._note(message, handler_id, told, relay)
         return answer
 
     def notify(self, message: m.Notification, handler_id: str) -> None:
@@ -84,15 +87,59 @@ class ServedWorker:
         """Ends the worker."""
         self.worker.close()
 
-    def _own(self, created: str, message: m.Request[Any], relay: "Relay") -> None:
-        """A router or server of that client; if it has left meanwhile, nobody's."""
-        undo = undoing(message)
-        if undo is None or relay.keeps:
+    # Objects
+
+    async def _ask(self, message: m.Request[Any], handler_id: str) -> Any:
+        if self._shared and isinstance(message, m.WorkerDescribeRouter):
+            if message.router_id not in self._journal:
+                raise NotFoundError(f"routerId: there is no router {message.router_id}")
+            return None
+        try:
+            return await self._channel.request(message, handler_id)
+        except NotFoundError:
+            if not self._shared or closed_by(message) is None:
+                raise
+            return None  # another client has closed it: that is what this one wants
+
+    def _note(self, message: m.Request[Any], handler_id: str, told: Told | None, relay: "Relay") -> None:
+        """It was accepted; `told`: what the others are told of it."""
+        if (id := created_by(message)) is not None:
+            self._ended(self._journal.forget(id))  # if the worker has an id again, the former object was gone
+            entry = self._journal.created(message, handler_id, told, relay.serial)
+            if entry is not None:
+                self._listen(id)
+                self._tell_peers(entry, told, relay)
+        elif ended := self._journal.closed(message):
+            self._ended(ended)
+            self._tell_peers(ended[0], told, relay)
+        elif told is not None:
+            entry = self._journal.changed(message, handler_id, told)
+            if entry is not None:
+                # Who asked hears it, too: two may have asked at once, and the last one counts for both.
+                self._tell_peers(entry, told, None)
+
+    def _tell_peers(self, entry: Entry, told: Told | None, asked: "Relay | None") -> None:
+        if told is None:  # it has no peers
             return
-        if relay in self._relays:
-            relay.owned[created] = undo
-        else:
-            self._channel.post(undo)
+        for relay in self._relays:
+            if relay is not asked and entry.serial <= relay.knows:
+                relay.notify(*told)
+
+    async def _follow(self, relay: "Relay") -> None:
+        """Tells it of what is there, as fast as it takes it. What comes to be meanwhile comes at the end."""
+        if relay.knows != NOTHING:
+            return
+        relay.knows = 0
+        while missing := [entry for entry in self._journal if entry.serial > relay.knows]:
+            for entry in missing:
+                if self._journal.get(entry.id) is entry and entry.creator != relay.serial:
+                    for told in entry.told():
+                        relay.notify(*told)
+                relay.knows = entry.serial
+                await relay.drained()
+                if relay not in self._relays:
+                    return
+        relay.knows = EVERYTHING
 
     # News
 
@@ -100,12 +147,12 @@ class ServedWorker:
         if (timer := self._lingering.pop(id, None)) is not None:  # the id is used again
             timer.cancel()
             self._channel.unsubscribe(id)
-        if id not in self._objects:
-            self._channel.subscribe(id, lambda news: self._tell(id, news))
+        self._channel.subscribe(id, lambda news: self._tell(id, news))
 
-    def _listen_no_more(self, id: str) -> None:
-        if id not in self._lingering:
-            self._lingering[id] = self._loop.call_later(LINGER, self._forget, id)
+    def _ended(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.id not in self._lingering:
+                self._lingering[entry.id] = self._loop.call_later(LINGER, self._forget, entry.id)
 
     def _forget(self, id: str) -> None:
         self._lingering.pop(id, None)
@@ -113,8 +160,9 @@ class ServedWorker:
 
     def _tell(self, id: str, news: m.Notification) -> None:
         if isinstance(news, m.ConsumerProducerClose | m.DataConsumerDataProducerClose | m.TransportCoreGone):
-            for ended in self._objects.gone(id):
-                self._listen_no_more(ended)
+            self._ended(self._journal.forget(id))
+        elif self._shared:
+            self._journal.changed(news, id, (news, id))
         for relay in self._relays:
             relay.notify(news, id)
 
@@ -126,6 +174,7 @@ class ServedWorker:
         for timer in self._lingering.values():
             timer.cancel()
         self._lingering.clear()
+        self._relays.clear()
 
 
 class Answering(FrameServer):
@@ -143,12 +192,15 @@ class Relay(Answering):
         super().__init__(Lane(conversation, number), self._asked, self._told)
         self.served = served
         self.number = number
-        self.owned: dict[str, m.Request[None]] = {}
-        """What this client has created on the worker itself, with the request that ends it."""
-        self.keeps = False
-        """It has left, and what it has created stays."""
+        self.knows = NOTHING
+        """The `serial` of the last object that it has been told of, if it follows its peers."""
         self._announced = announced
-        served.join(self)
+        self.serial = served.join(self)
+
+    async def drained(self) -> None:
+        """Waits until the client has taken most of what it was told, or is gone."""
+        if self._sink.congested:
+            await self._sink.drained()
 
     def _asked(self, message: m.Request[Any], handler_id: str) -> Any:
         announce(message, self._announced)

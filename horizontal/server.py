@@ -300,8 +300,8 @@ class RemoteMediasoupServer(Emitter):
 
     def _space(self, identity: str, name: str | None) -> Space:
         if name is not None:
-            return self._spaces.setdefault((identity, name), Space(self._terms.close_own_workers))
-        return Space(self._terms.close_own_workers)
+            return self._spaces.setdefault((identity, name), Space(self._terms.close_own_workers, shared=True))
+        return Space(self._terms.close_own_workers, shared=False)
 
     def _ended(self, session: Session) -> None:
         del self._sessions[session.id]

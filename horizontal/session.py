@@ -67,8 +67,9 @@ class Offer(Protocol):
 class Space:
     """The workers of a session, or of all sessions of one name."""
 
-    def __init__(self, close_own_workers: bool) -> None:
+    def __init__(self, close_own_workers: bool, shared: bool) -> None:
         self._close_own_workers = close_own_workers
+        self.shared = shared
         self.sessions: list[Session] = []
         self.workers: list[ServedWorker] = []
 
@@ -167,7 +168,7 @@ class Session:
         relays, self._relays = self._relays, {}
         self._space.leave(self)
         for relay in relays.values():
-            relay.served.leave(relay, self._terms.close_own_workers)
+            relay.served.leave(relay)
         self.conversation.close()
         self._on_ended()
 
@@ -238,7 +239,7 @@ class Session:
         try:
             worker = await self._offer.create_worker(settings)
             place = announced(worker.channel.place, self._addresses)
-            served = ServedWorker(worker, place)
+            served = ServedWorker(worker, place, self._space.shared)
             if self.over:
                 served.close()
                 raise SfuError("the session has ended")
@@ -247,7 +248,7 @@ class Session:
             early = self._early.pop(number)
         self._space.add(served, self)
         relay.receive([each.frame for each in early])
-        return WorkerCreated(place=place)
+        return WorkerCreated(place=served.place)
 
     def _join(self, served: ServedWorker, number: int) -> Relay:
         address = next(iter(served.place.announced_addresses), "")

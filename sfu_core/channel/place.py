@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from sfu_core.channel.messages import EXTENSIONS
+from sfu_core.channel.messages import EXTENSIONS, SHARING
 from sfu_core.errors import SfuError
 
 PROTOCOL_VERSION: Final = 1
@@ -84,9 +84,9 @@ def _ip_version(address: str) -> int | None:
 
 
 def local_place(announced_addresses: tuple[str, ...] = ()) -> Place:
-    """The place of a worker on this host that serves every extension this version knows."""
+    """The place of a worker on this host that serves every extension of workers this version knows."""
     return Place(
-        host_id=host_id(), announced_addresses=announced_addresses, extensions=frozenset(EXTENSIONS)
+        host_id=host_id(), announced_addresses=announced_addresses, extensions=frozenset(EXTENSIONS) - SHARING
     )
 
 

@@ -72,11 +72,6 @@ class Consumer(TransportChild):
         return self._type
 
     @property
-    def paused(self) -> bool:
-        """Whether the application paused it, whatever the producer does."""
-        return self._paused
-
-    @property
     def producer_paused(self) -> bool:
         """Whether the producer is paused."""
         return self._producer_paused
@@ -104,10 +99,6 @@ class Consumer(TransportChild):
     def _close_request(self) -> Request[None]:
         return m.TransportCloseConsumer(consumer_id=self._id)
 
-    def _producer_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("producerclose")
-
     async def dump(self) -> dict[str, Any]:
         """The worker's view of the consumer."""
         return api.consumer_dump(await self._request(m.ConsumerDump()))
@@ -119,29 +110,21 @@ class Consumer(TransportChild):
 
     async def pause(self) -> None:
         """Send nothing until `resume()`."""
-        await self._request(m.ConsumerPause())
-        was_paused, self._paused = self._paused, True
-        if not was_paused and not self._producer_paused:
-            self._observer.emit("pause")
+        await self._do(m.ConsumerPause())
 
     async def resume(self) -> None:
         """Send again; video starts with a key frame."""
-        await self._request(m.ConsumerResume())
-        was_paused, self._paused = self._paused, False
-        if was_paused and not self._producer_paused:
-            self._observer.emit("resume")
+        await self._do(m.ConsumerResume())
 
     async def set_preferred_layers(self, *, spatial_layer: int, temporal_layer: int | None = None) -> None:
         """Ask for these layers; the nearest there are will do (simulcast and SVC; no effect on others)."""
         layers = preferred_layers_to_wire({"spatialLayer": spatial_layer, "temporalLayer": temporal_layer})
-        response = await self._request(m.ConsumerSetPreferredLayers(preferred_layers=layers))
-        self._preferred_layers = api.to_api(response.preferred_layers)
+        await self._do(m.ConsumerSetPreferredLayers(preferred_layers=layers))
 
     async def set_priority(self, priority: int) -> None:
         """1 (the least) to 255."""
         number_argument(priority, "priority", 1, 255)
-        response = await self._request(m.ConsumerSetPriority(priority=priority))
-        self._priority = response.priority
+        await self._do(m.ConsumerSetPriority(priority=priority))
 
     async def unset_priority(self) -> None:
         """Back to 1."""
@@ -155,10 +138,19 @@ class Consumer(TransportChild):
         """Trace these (`rtp`, `keyframe`, `nack`, `pli`, `fir`) and no others; unknown names are ignored."""
         await self._request(m.ConsumerEnableTraceEvent(events=trace_types(types, m.ConsumerTraceEventType)))
 
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        match message:
+            case m.ConsumerPause() | m.ConsumerResume():
+                self._set_paused(isinstance(message, m.ConsumerPause), shown=not self._producer_paused)
+            case m.ConsumerSetPreferredLayers():
+                self._preferred_layers = api.to_api(answer.preferred_layers)
+            case m.ConsumerSetPriority():
+                self._priority = answer.priority
+
     def _notified(self, notification: Notification) -> None:
         match notification:
             case m.ConsumerProducerClose():
-                self._producer_closed()
+                self._end("producerclose")
             case m.ConsumerProducerPause():
                 self._producer_pause_changed(True)
             case m.ConsumerProducerResume():

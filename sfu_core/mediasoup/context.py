@@ -11,6 +11,7 @@ from .types import RtpCapabilities
 if TYPE_CHECKING:
     from .data_producer import DataProducer
     from .producer import Producer
+    from .webrtc_server import WebRtcServer
 
 
 @dataclass
@@ -20,6 +21,8 @@ class RouterContext:
     channel: Channel
     router_id: str
     rtp_capabilities: RtpCapabilities
+    webrtc_servers: "dict[str, WebRtcServer]" = field(default_factory=dict)
+    """Those of its worker."""
     producers: "dict[str, Producer]" = field(default_factory=dict)
     data_producers: "dict[str, DataProducer]" = field(default_factory=dict)
 

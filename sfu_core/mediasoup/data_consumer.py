@@ -62,11 +62,6 @@ class DataConsumer(TransportChild):
         return self._protocol
 
     @property
-    def paused(self) -> bool:
-        """Whether the application paused it."""
-        return self._paused
-
-    @property
     def data_producer_paused(self) -> bool:
         """Whether the data producer is paused."""
         return self._data_producer_paused
@@ -79,10 +74,6 @@ class DataConsumer(TransportChild):
     def _close_request(self) -> Request[None]:
         return m.TransportCloseDataConsumer(data_consumer_id=self._id)
 
-    def _data_producer_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("dataproducerclose")
-
     async def dump(self) -> dict[str, Any]:
         """The worker's view of the data consumer."""
         return api.fields(await self._request(m.DataConsumerDump()))
@@ -93,17 +84,11 @@ class DataConsumer(TransportChild):
 
     async def pause(self) -> None:
         """Deliver nothing until `resume()`."""
-        await self._request(m.DataConsumerPause())
-        was_paused, self._paused = self._paused, True
-        if not was_paused and not self._data_producer_paused:
-            self._observer.emit("pause")
+        await self._do(m.DataConsumerPause())
 
     async def resume(self) -> None:
         """Deliver again."""
-        await self._request(m.DataConsumerResume())
-        was_paused, self._paused = self._paused, False
-        if was_paused and not self._data_producer_paused:
-            self._observer.emit("resume")
+        await self._do(m.DataConsumerResume())
 
     async def set_buffered_amount_low_threshold(self, threshold: int) -> None:
         """At or below how many waiting bytes `bufferedamountlow` comes (SCTP only)."""
@@ -124,25 +109,31 @@ class DataConsumer(TransportChild):
 
     async def set_subchannels(self, subchannels: Iterable[int]) -> None:
         """Listen to these, and no others."""
-        request = m.DataConsumerSetSubchannels(subchannels=subchannels_argument(subchannels))
-        self._subchannels = list((await self._request(request)).subchannels)
+        await self._do(m.DataConsumerSetSubchannels(subchannels=subchannels_argument(subchannels)))
 
     async def add_subchannel(self, subchannel: int) -> None:
         """Listen to this one too."""
         number_argument(subchannel, "subchannel", 0, MAX_UINT16)
-        response = await self._request(m.DataConsumerAddSubchannel(subchannel=subchannel))
-        self._subchannels = list(response.subchannels)
+        await self._do(m.DataConsumerAddSubchannel(subchannel=subchannel))
 
     async def remove_subchannel(self, subchannel: int) -> None:
         """Listen to this one no more."""
         number_argument(subchannel, "subchannel", 0, MAX_UINT16)
-        response = await self._request(m.DataConsumerRemoveSubchannel(subchannel=subchannel))
-        self._subchannels = list(response.subchannels)
+        await self._do(m.DataConsumerRemoveSubchannel(subchannel=subchannel))
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        match message:
+            case m.DataConsumerPause() | m.DataConsumerResume():
+                self._set_paused(isinstance(message, m.DataConsumerPause), shown=not self._data_producer_paused)
+            case (
+                m.DataConsumerSetSubchannels() | m.DataConsumerAddSubchannel() | m.DataConsumerRemoveSubchannel()
+            ):
+                self._subchannels = list(answer.subchannels)
 
     def _notified(self, notification: Notification) -> None:
         match notification:
             case m.DataConsumerDataProducerClose():
-                self._data_producer_closed()
+                self._end("dataproducerclose")
             case m.DataConsumerDataProducerPause():
                 self._data_producer_pause_changed(True)
             case m.DataConsumerDataProducerResume():

@@ -79,11 +79,6 @@ class DataProducer(TransportChild):
         """The data channel's sub-protocol."""
         return self._protocol
 
-    @property
-    def paused(self) -> bool:
-        """Whether the application paused it."""
-        return self._paused
-
     def _close_request(self) -> Request[None]:
         return m.TransportCloseDataProducer(data_producer_id=self._id)
 
@@ -99,17 +94,15 @@ class DataProducer(TransportChild):
 
     async def pause(self) -> None:
         """Forward nothing from it until `resume()`."""
-        await self._request(m.DataProducerPause())
-        was_paused, self._paused = self._paused, True
-        if not was_paused:
-            self._observer.emit("pause")
+        await self._do(m.DataProducerPause())
 
     async def resume(self) -> None:
         """Forward again."""
-        await self._request(m.DataProducerResume())
-        was_paused, self._paused = self._paused, False
-        if was_paused:
-            self._observer.emit("resume")
+        await self._do(m.DataProducerResume())
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        if isinstance(message, m.DataProducerPause | m.DataProducerResume):
+            self._set_paused(isinstance(message, m.DataProducerPause))
 
     def send(
         self,

@@ -84,6 +84,11 @@ class DataStreams:
             _logger.warn("%s mean nothing on a DirectTransport", ", ".join(given))
         return request
 
+    def hold(self, request: m.TransportConsumeData) -> None:
+        """The data consumer of `request`, which may be a peer's, is there."""
+        if request.sctp_stream_parameters is not None:
+            self._used.add(request.sctp_stream_parameters.stream_id)
+
     def release(self, request: m.TransportConsumeData) -> None:
         """The data consumer of `request` has ended, or was never made."""
         if request.sctp_stream_parameters is not None:

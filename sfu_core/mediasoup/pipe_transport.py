@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..channel import messages as m
+from ..channel.messages import Request
 from . import ortc
 from .clone import clone
 from .consumer import Consumer
@@ -44,12 +45,18 @@ class PipeTransport(NetworkTransport):
             port=optional_port(port, "port"),
             srtp_parameters=srtp_parameters_to_wire(srtp_parameters),
         )
-        self._tuple = api.to_api((await self._request(request)).tuple)
+        await self._do(request)
 
     async def _connect_mirror(self, other: "PipeTransport") -> None:
         """The same, within a group of workers that mirror."""
         request = m.MirrorTransportConnect(transport_id=other.id)
-        self._tuple = api.to_api((await self._request_extension(request)).tuple)
+        self._done(request, await self._request_extension(request))
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        if isinstance(message, m.PipeTransportConnect | m.MirrorTransportConnect):
+            self._tuple = api.to_api(answer.tuple)
+        else:
+            super()._done(message, answer)
 
     async def consume(self, *, producer_id: str, app_data: Any = None) -> Consumer:  # type: ignore[override]
         """Take out all of a producer's encodings for the other router."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..channel import messages as m
-from ..channel.messages import Notification
+from ..channel.messages import Notification, Request
 from .clone import clone
 from .context import RouterContext
 from .convert import api
@@ -56,13 +56,18 @@ class PlainTransport(NetworkTransport):
             rtcp_port=optional_port(rtcp_port, "rtcp_port"),
             srtp_parameters=srtp_parameters_to_wire(srtp_parameters),
         )
-        response = await self._request(request)
-        if response.tuple is not None:
-            self._tuple = api.to_api(response.tuple)
-        if response.rtcp_tuple is not None:
-            self._rtcp_tuple = api.to_api(response.rtcp_tuple)
-        if response.srtp_parameters is not None:
-            self._srtp_parameters = api.to_api(response.srtp_parameters)
+        await self._do(request)
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        if not isinstance(message, m.PlainTransportConnect):
+            super()._done(message, answer)
+            return
+        if answer.tuple is not None:
+            self._tuple = api.to_api(answer.tuple)
+        if answer.rtcp_tuple is not None:
+            self._rtcp_tuple = api.to_api(answer.rtcp_tuple)
+        if answer.srtp_parameters is not None:
+            self._srtp_parameters = api.to_api(answer.srtp_parameters)
 
     def _notified(self, notification: Notification) -> None:
         match notification:

@@ -64,11 +64,6 @@ class Producer(TransportChild):
         return self._type
 
     @property
-    def paused(self) -> bool:
-        """Whether the application paused it."""
-        return self._paused
-
-    @property
     def score(self) -> list[ProducerScore]:
         """The quality of each received stream (a copy)."""
         return clone(self._score)
@@ -87,17 +82,11 @@ class Producer(TransportChild):
 
     async def pause(self) -> None:
         """Forward nothing from it until `resume()`."""
-        await self._request(m.ProducerPause())
-        was_paused, self._paused = self._paused, True
-        if not was_paused:
-            self._observer.emit("pause")
+        await self._do(m.ProducerPause())
 
     async def resume(self) -> None:
         """Forward again; consumers of video get a key frame first."""
-        await self._request(m.ProducerResume())
-        was_paused, self._paused = self._paused, False
-        if was_paused:
-            self._observer.emit("resume")
+        await self._do(m.ProducerResume())
 
     async def enable_trace_event(self, types: Iterable[str] = ()) -> None:
         """Trace these (`rtp`, `keyframe`, `nack`, `pli`, `fir`, `sr`) and no others; unknown ones are ignored."""
@@ -106,6 +95,10 @@ class Producer(TransportChild):
     def send(self, packet: bytes | bytearray | memoryview) -> None:
         """Inject an RTP packet (producers of a DirectTransport)."""
         self._channel.notify(m.ProducerSend(data=packet_argument(packet, "packet")), self._id)
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        if isinstance(message, m.ProducerPause | m.ProducerResume):
+            self._set_paused(isinstance(message, m.ProducerPause))
 
     def _notified(self, notification: Notification) -> None:
         match notification:

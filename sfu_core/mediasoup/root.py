@@ -84,6 +84,7 @@ class Mediasoup:
         pid = (await channel.request(m.WorkerDump())).pid
         worker = Worker(channel, pid, app_data, self._listen_worker_died)
         self.observer.emit("newworker", worker)
+        worker._follow_peers()
         return worker
 
     def get_supported_rtp_capabilities(self) -> RtpCapabilities:

@@ -1,10 +1,11 @@
 """A room: producers and consumers of one router can be connected."""
 
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 from ..channel import messages as m
 from ..channel.channel import Channel
-from . import listen, ortc, pipe
+from ..channel.messages import Request
+from . import listen, ortc, peers, pipe
 from .active_speaker_observer import ActiveSpeakerObserver
 from .audio_level_observer import AudioLevelObserver
 from .clone import clone
@@ -13,7 +14,7 @@ from .convert import api
 from .convert.arguments import MAX_UINT16, MAX_UINT53, bool_argument, choice, number_argument
 from .convert.network import CRYPTO_SUITES, transport_options
 from .direct_transport import DirectTransport
-from .entity import Entity, checked_app_data, new_id
+from .entity import Parent, checked_app_data, new_id
 from .log import Logger
 from .pipe import PipeToRouterResult
 from .pipe_transport import PipeTransport
@@ -32,13 +33,37 @@ from .webrtc_transport import WebRtcTransport
 
 _logger = Logger("Router")
 
+T = TypeVar("T", bound=Transport)
+W = TypeVar("W", bound=RtpObserver)
 
-class Router(Entity):
+_KINDS: dict[type[Request[Any]], type[Any]] = {
+    m.RouterCreateWebRtcTransport: WebRtcTransport,
+    m.RouterCreateWebRtcTransportWithServer: WebRtcTransport,
+    m.RouterCreatePlainTransport: PlainTransport,
+    m.RouterCreatePipeTransport: PipeTransport,
+    m.RouterCreateMirrorTransport: PipeTransport,
+    m.RouterCreateDirectTransport: DirectTransport,
+    m.RouterCreateAudioLevelObserver: AudioLevelObserver,
+    m.RouterCreateActiveSpeakerObserver: ActiveSpeakerObserver,
+}
+"""What each request makes."""
+
+
+class Router(Parent):
     """Events: `workerclose`. Observer: `close`, `newtransport` (Transport), `newrtpobserver` (RtpObserver)."""
 
-    def __init__(self, channel: Channel, id: str, rtp_capabilities: RtpCapabilities, app_data: Any = None) -> None:
+    _CHILDREN_HEAR = "routerclose"
+
+    def __init__(
+        self,
+        channel: Channel,
+        id: str,
+        rtp_capabilities: RtpCapabilities,
+        app_data: Any,
+        webrtc_servers: dict[str, WebRtcServer],
+    ) -> None:
         super().__init__(channel, id, app_data)
-        self._context = RouterContext(channel, id, rtp_capabilities)
+        self._context = RouterContext(channel, id, rtp_capabilities, webrtc_servers)
         self._transports: dict[str, Transport] = {}
         self._rtp_observers: dict[str, RtpObserver] = {}
         self._pipes: pipe.Pairs = {}
@@ -53,21 +78,12 @@ class Router(Entity):
 
     def close(self) -> None:
         """End the router and all that belongs to it."""
-        if self._begin_end():
+        if not self._closed:
             self._channel.post(m.WorkerCloseRouter(router_id=self._id))
-            self._end_children()
-            self._finish_end()
+            self._end()
 
-    def _worker_closed(self) -> None:
-        if self._begin_end():
-            self._end_children()
-            self._finish_end("workerclose")
-
-    def _end_children(self) -> None:
-        for transport in list(self._transports.values()):
-            transport._router_closed()
-        for observer in list(self._rtp_observers.values()):
-            observer._router_closed()
+    def _tables(self) -> tuple[dict[str, Any], ...]:
+        return self._transports, self._rtp_observers
 
     # Transports
 
@@ -121,10 +137,7 @@ class Router(Entity):
             else m.RouterCreateWebRtcTransportWithServer(transport_id=id, options=options)
         )
         response = await self._create(request, m.RouterCloseTransport(transport_id=id))
-        transport = WebRtcTransport(self._context, response, app_data)
-        if webrtc_server is not None:
-            webrtc_server._handle(transport)
-        return self._adopt(transport, "newtransport", self._transports)
+        return self._add_transport(WebRtcTransport, request, response, app_data)
 
     async def create_plain_transport(
         self,
@@ -159,7 +172,7 @@ class Router(Entity):
         )
         request = m.RouterCreatePlainTransport(transport_id=new_id(), options=options)
         response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
-        return self._adopt(PlainTransport(self._context, response, app_data), "newtransport", self._transports)
+        return self._add_transport(PlainTransport, request, response, app_data)
 
     async def create_pipe_transport(
         self,
@@ -187,7 +200,7 @@ class Router(Entity):
 
     async def _create_pipe(self, request: pipe.CreatePipe, app_data: Any = None) -> PipeTransport:
         response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
-        return self._adopt(PipeTransport(self._context, response, app_data), "newtransport", self._transports)
+        return self._add_transport(PipeTransport, request, response, app_data)
 
     async def create_direct_transport(
         self,
@@ -205,7 +218,20 @@ class Router(Entity):
         )
         request = m.RouterCreateDirectTransport(transport_id=new_id(), options=m.DirectTransportOptions(base=base))
         response = await self._create(request, m.RouterCloseTransport(transport_id=request.transport_id))
-        return self._adopt(DirectTransport(self._context, response, app_data), "newtransport", self._transports)
+        return self._add_transport(DirectTransport, request, response, app_data)
+
+    def _add_transport(self, kind: type[T], request: Any, response: Any, app_data: Any = None) -> T:
+        transport = kind(self._context, response, app_data)
+        if isinstance(transport, WebRtcTransport) and isinstance(request.options.listen, m.ListenServer):
+            self._context.webrtc_servers[request.options.listen.web_rtc_server_id]._handle(transport)
+        return self._adopt(transport, "newtransport", self._transports)
+
+    def _add(self, message: Request[Any], answer: Any) -> None:
+        kind = _KINDS.get(type(message))
+        if isinstance(message, m.RouterCreateAudioLevelObserver | m.RouterCreateActiveSpeakerObserver):
+            self._add_rtp_observer(_KINDS[type(message)], message.rtp_observer_id)
+        elif kind is not None:
+            self._add_transport(kind, message, answer)
 
     # Observers
 
@@ -221,9 +247,7 @@ class Router(Entity):
         )
         request = m.RouterCreateAudioLevelObserver(rtp_observer_id=new_id(), options=options)
         await self._create(request, m.RouterCloseRtpObserver(rtp_observer_id=request.rtp_observer_id))
-        return self._adopt(
-            AudioLevelObserver(self._context, request.rtp_observer_id, app_data), "newrtpobserver", self._rtp_observers
-        )
+        return self._add_rtp_observer(AudioLevelObserver, request.rtp_observer_id, app_data)
 
     async def create_active_speaker_observer(
         self, *, interval: int = 300, app_data: Any = None
@@ -233,11 +257,10 @@ class Router(Entity):
         options = m.ActiveSpeakerObserverOptions(interval=number_argument(interval, "interval", 0, MAX_UINT16))
         request = m.RouterCreateActiveSpeakerObserver(rtp_observer_id=new_id(), options=options)
         await self._create(request, m.RouterCloseRtpObserver(rtp_observer_id=request.rtp_observer_id))
-        return self._adopt(
-            ActiveSpeakerObserver(self._context, request.rtp_observer_id, app_data),
-            "newrtpobserver",
-            self._rtp_observers,
-        )
+        return self._add_rtp_observer(ActiveSpeakerObserver, request.rtp_observer_id, app_data)
+
+    def _add_rtp_observer(self, kind: type[W], id: str, app_data: Any = None) -> W:
+        return self._adopt(kind(self._context, id, app_data), "newrtpobserver", self._rtp_observers)
 
     # The rest
 
@@ -260,6 +283,7 @@ class Router(Entity):
     def update_media_codecs(self, media_codecs: list[RtpCodecCapability]) -> None:
         """Other codecs from now on; producers and consumers there are stay as they are."""
         self._context.rtp_capabilities = ortc.generate_router_rtp_capabilities(media_codecs)
+        peers.describe(self._channel, self._id, self._context.rtp_capabilities)
 
     async def pipe_to_router(
         self,

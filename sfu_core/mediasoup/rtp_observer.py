@@ -3,13 +3,14 @@
 from typing import Any, Literal
 
 from ..channel import messages as m
+from ..channel.messages import Request
 from .context import RouterContext
-from .entity import Entity
+from .entity import Pausable
 
 RtpObserverType = Literal["audiolevel", "activespeaker"]
 
 
-class RtpObserver(Entity):
+class RtpObserver(Pausable):
     """Watches producers of its router.
 
     Events: `routerclose`. Observer: `close`, `pause`, `resume`, `addproducer` (Producer), `removeproducer`
@@ -21,7 +22,6 @@ class RtpObserver(Entity):
     def __init__(self, context: RouterContext, id: str, app_data: Any = None) -> None:
         super().__init__(context.channel, id, app_data)
         self._context = context
-        self._paused = False
         self._listen()
 
     @property
@@ -29,43 +29,36 @@ class RtpObserver(Entity):
         """`audiolevel` or `activespeaker`."""
         return self._type
 
-    @property
-    def paused(self) -> bool:
-        """Whether it watches nothing for now."""
-        return self._paused
-
     def close(self) -> None:
         """Stop watching."""
-        if self._begin_end():
+        if not self._closed:
             self._channel.post(m.RouterCloseRtpObserver(rtp_observer_id=self._id), self._context.router_id)
-            self._finish_end()
-
-    def _router_closed(self) -> None:
-        if self._begin_end():
-            self._finish_end("routerclose")
+            self._end()
 
     async def pause(self) -> None:
         """Watch nothing until `resume()`."""
-        await self._request(m.RtpObserverPause())
-        was_paused, self._paused = self._paused, True
-        if not was_paused:
-            self._observer.emit("pause")
+        await self._do(m.RtpObserverPause())
 
     async def resume(self) -> None:
         """Watch again."""
-        await self._request(m.RtpObserverResume())
-        was_paused, self._paused = self._paused, False
-        if was_paused:
-            self._observer.emit("resume")
+        await self._do(m.RtpObserverResume())
 
     async def add_producer(self, *, producer_id: str) -> None:
         """Watch this audio producer of the same router."""
-        producer = self._context.find_producer(producer_id)
-        await self._request(m.RtpObserverAddProducer(producer_id=producer_id))
-        self._observer.emit("addproducer", producer)
+        self._context.find_producer(producer_id)
+        await self._do(m.RtpObserverAddProducer(producer_id=producer_id))
 
     async def remove_producer(self, *, producer_id: str) -> None:
         """Watch this producer no more."""
-        producer = self._context.find_producer(producer_id)
-        await self._request(m.RtpObserverRemoveProducer(producer_id=producer_id))
-        self._observer.emit("removeproducer", producer)
+        self._context.find_producer(producer_id)
+        await self._do(m.RtpObserverRemoveProducer(producer_id=producer_id))
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        match message:
+            case m.RtpObserverPause() | m.RtpObserverResume():
+                self._set_paused(isinstance(message, m.RtpObserverPause))
+            case m.RtpObserverAddProducer() | m.RtpObserverRemoveProducer():
+                producer = self._context.producers.get(message.producer_id)
+                if producer is not None:
+                    added = isinstance(message, m.RtpObserverAddProducer)
+                    self._observer.emit("addproducer" if added else "removeproducer", producer)

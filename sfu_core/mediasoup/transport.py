@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ..channel import messages as m
-from ..channel.messages import Notification
-from . import ortc
+from ..channel.messages import Notification, Request
+from . import ortc, peers
 from .consumer import Consumer, preferred_layers_to_wire
 from .context import RouterContext
 from .convert import api, rtp
@@ -22,21 +22,26 @@ from .convert.arguments import (
 from .data_consumer import DataConsumer
 from .data_producer import DataProducer
 from .data_streams import DataStreams
-from .entity import Entity, TransportChild, checked_app_data, new_id
+from .entity import Parent, checked_app_data, new_id
 from .producer import Producer
 from .types import MediaKind, RtpCapabilities, RtpParameters, RtpType, SctpStreamParameters, TransportType
 
-_CNAME_LETTERS = string.ascii_lowercase + string.digits
+_LETTERS = string.ascii_lowercase + string.digits
 _CNAME_LENGTH = 8
-_MID_COUNT = 100_000_000
+_MID_LENGTH = 8
+_SIGN_LENGTH = 3
 
 
 def random_cname() -> str:
     """A canonical name for a sender that gave none."""
-    return "".join(secrets.choice(_CNAME_LETTERS) for _ in range(_CNAME_LENGTH))
+    return _random_text(_CNAME_LENGTH)
 
 
-class Transport(Entity):
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))
+
+
+class Transport(Parent):
     """Producers, consumers and their data counterparts belong to a transport and end with it.
 
     Events: `routerclose`, `listenserverclose`, `trace` (dictionary). Observer: `close`, `newproducer`,
@@ -45,6 +50,7 @@ class Transport(Entity):
 
     _TYPE: ClassVar[TransportType]
     _STATS_TYPE: ClassVar[str]
+    _CHILDREN_HEAR = "transportclose"
 
     def __init__(self, context: RouterContext, id: str, app_data: Any = None) -> None:
         super().__init__(context.channel, id, app_data)
@@ -55,7 +61,9 @@ class Transport(Entity):
         self._data_consumers: dict[str, DataConsumer] = {}
         self._data_streams = DataStreams()
         self._cname: str | None = None
-        self._next_mid = 0
+        self._mids = 0
+        self._mid_sign = _random_text(_SIGN_LENGTH) if peers.are_there(self._channel) else ""
+        """Where others consume on the transport, too, MIDs must differ from theirs."""
         self._listen()
 
     @property
@@ -67,32 +75,12 @@ class Transport(Entity):
 
     def close(self) -> None:
         """End the transport and all that belongs to it."""
-        if self._begin_end():
-            request = m.RouterCloseTransport(transport_id=self._id)
-            self._channel.post(request, self._context.router_id)
-            self._end_children()
-            self._finish_end()
+        if not self._closed:
+            self._channel.post(m.RouterCloseTransport(transport_id=self._id), self._context.router_id)
+            self._end()
 
-    def _router_closed(self) -> None:
-        if self._begin_end():
-            self._end_children()
-            self._finish_end("routerclose")
-
-    def _listen_server_closed(self) -> None:
-        if self._begin_end():
-            self._end_children()
-            self._finish_end("listenserverclose")
-
-    def _end_children(self) -> None:
-        """The worker closes them with the transport; here they only hear of it."""
-        children: list[TransportChild] = [
-            *self._producers.values(),
-            *self._consumers.values(),
-            *self._data_producers.values(),
-            *self._data_consumers.values(),
-        ]
-        for child in children:
-            child._transport_closed()
+    def _tables(self) -> tuple[dict[str, Any], ...]:
+        return self._producers, self._consumers, self._data_producers, self._data_consumers
 
     # Requests that all kinds have
 
@@ -162,20 +150,38 @@ class Transport(Entity):
                 enable_mediasoup_packet_id_header_extension, "enable_mediasoup_packet_id_header_extension"
             ),
         )
-        undo = m.TransportCloseProducer(producer_id=request.producer_id)
-        response = await self._create(request, undo)
+        consumable = ortc.get_consumable_rtp_parameters(kind, parameters, capabilities, mapping)
+        response = await self._create(request, m.TransportCloseProducer(producer_id=request.producer_id))
+        return self._add_producer(request, response, parameters, consumable, app_data)
+
+    def _add_producer(
+        self,
+        request: m.TransportProduce,
+        response: m.TransportProduceResponse,
+        parameters: RtpParameters,
+        consumable: RtpParameters,
+        app_data: Any = None,
+    ) -> Producer:
         producer = Producer(
             self._channel,
             self._id,
             request.producer_id,
-            kind=kind,
+            kind=api.to_api(request.kind),
             rtp_parameters=parameters,
-            consumable_rtp_parameters=ortc.get_consumable_rtp_parameters(kind, parameters, capabilities, mapping),
+            consumable_rtp_parameters=consumable,
             type=api.type_name(response.type),
-            paused=paused,
+            paused=request.paused,
             app_data=app_data,
         )
         return self._adopt(producer, "newproducer", self._producers, self._context.producers)
+
+    def _add_peers_producer(self, request: m.TransportProduce, response: m.TransportProduceResponse) -> None:
+        parameters = api.to_api(request.rtp_parameters)
+        self._producer_cname(parameters["rtcp"].get("cname"))
+        consumable = ortc.get_consumable_rtp_parameters(
+            api.to_api(request.kind), parameters, self._context.rtp_capabilities, api.to_api(request.rtp_mapping)
+        )
+        self._add_producer(request, response, parameters, consumable)
 
     def _producer_cname(self, given: str | None) -> str:
         """One CNAME for all that comes in here: the first one given, else a random one (RFC 3550 §6.5.1)."""
@@ -225,8 +231,8 @@ class Transport(Entity):
         )
 
     def _new_mid(self) -> str:
-        mid, self._next_mid = self._next_mid, (self._next_mid + 1) % _MID_COUNT
-        return str(mid)
+        mid, self._mids = self._mids, (self._mids + 1) % 10 ** (_MID_LENGTH - len(self._mid_sign))
+        return f"{mid}{self._mid_sign}"
 
     async def _consume(
         self,
@@ -250,16 +256,24 @@ class Transport(Entity):
             preferred_layers=preferred_layers,
             ignore_dtx=ignore_dtx,
         )
-        undo = m.TransportCloseConsumer(consumer_id=request.consumer_id)
-        response = await self._create(request, undo)
+        response = await self._create(request, m.TransportCloseConsumer(consumer_id=request.consumer_id))
+        return self._add_consumer(request, response, parameters, app_data)
+
+    def _add_consumer(
+        self,
+        request: m.TransportConsume,
+        response: m.TransportConsumeResponse,
+        parameters: RtpParameters,
+        app_data: Any = None,
+    ) -> Consumer:
         consumer = Consumer(
             self._channel,
             self._id,
             request.consumer_id,
-            producer_id=producer.id,
-            kind=producer.kind,
+            producer_id=request.producer_id,
+            kind=api.to_api(request.kind),
             rtp_parameters=parameters,
-            type=type,
+            type=api.type_name(request.type),
             response=response,
             app_data=app_data,
         )
@@ -285,7 +299,9 @@ class Transport(Entity):
             id or new_id(), self._is_direct, sctp_stream_parameters, label, protocol, paused
         )
         undo = m.TransportCloseDataProducer(data_producer_id=request.data_producer_id)
-        response = await self._create(request, undo)
+        return self._add_data_producer(await self._create(request, undo), app_data)
+
+    def _add_data_producer(self, response: m.DataProducerDumpResponse, app_data: Any = None) -> DataProducer:
         producer = DataProducer(self._channel, self._id, response, app_data)
         return self._adopt(producer, "newdataproducer", self._data_producers, self._context.data_producers)
 
@@ -316,7 +332,13 @@ class Transport(Entity):
         except BaseException:
             self._data_streams.release(request)
             raise
+        return self._add_data_consumer(request, response, app_data)
+
+    def _add_data_consumer(
+        self, request: m.TransportConsumeData, response: m.DataConsumerDumpResponse, app_data: Any = None
+    ) -> DataConsumer:
         consumer = DataConsumer(self._channel, self._id, response, app_data)
+        self._data_streams.hold(request)
         consumer._when_ended(lambda: self._data_streams.release(request))
         return self._adopt(consumer, "newdataconsumer", self._data_consumers)
 
@@ -326,10 +348,21 @@ class Transport(Entity):
 
     # News
 
+    def _add(self, message: Request[Any], answer: Any) -> None:
+        match message:
+            case m.TransportProduce():
+                self._add_peers_producer(message, answer)
+            case m.TransportConsume():
+                self._add_consumer(message, answer, api.to_api(message.rtp_parameters))
+            case m.TransportProduceData():
+                self._add_data_producer(answer)
+            case m.TransportConsumeData():
+                self._add_data_consumer(message, answer)
+
     def _notified(self, notification: Notification) -> None:
         if isinstance(notification, m.TransportTrace):
             self._tell("trace", api.trace(notification))
         elif isinstance(notification, m.TransportCoreGone):
-            self._router_closed()
+            self._end("routerclose")
         else:
             super()._notified(notification)

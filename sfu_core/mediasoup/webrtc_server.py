@@ -21,16 +21,14 @@ class WebRtcServer(Entity):
 
     def close(self) -> None:
         """Close its sockets; its transports end with `listenserverclose`."""
-        if self._begin_end():
+        if not self._closed:
             self._channel.post(m.WorkerWebRtcServerClose(web_rtc_server_id=self._id))
-            for transport in list(self._transports.values()):
-                transport._listen_server_closed()
-            self._finish_end()
+            self._end()
 
-    def _worker_closed(self) -> None:
-        """Its transports have ended with their routers."""
-        if self._begin_end():
-            self._finish_end("workerclose")
+    def _end_children(self) -> None:
+        """None is left if the worker ends: they have ended with their routers."""
+        for transport in list(self._transports.values()):
+            transport._end("listenserverclose")
 
     async def dump(self) -> dict[str, Any]:
         """The worker's view of the server."""

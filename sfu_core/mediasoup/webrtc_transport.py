@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..channel import messages as m
-from ..channel.messages import Notification
+from ..channel.messages import Notification, Request
 from .clone import clone
 from .context import RouterContext
 from .convert import api
@@ -72,14 +72,21 @@ class WebRtcTransport(NetworkTransport):
 
     async def connect(self, *, dtls_parameters: DtlsParameters) -> None:
         """Tell the peer's DTLS role and fingerprints; once."""
-        request = m.WebRtcTransportConnect(dtls_parameters=dtls_parameters_to_wire(dtls_parameters))
-        response = await self._request(request)
-        self._dtls_parameters["role"] = api.to_api(response.dtls_local_role)
+        await self._do(m.WebRtcTransportConnect(dtls_parameters=dtls_parameters_to_wire(dtls_parameters)))
 
     async def restart_ice(self) -> IceParameters:
         """New credentials; the old ones serve until the peer uses the new (RFC 8445 §9)."""
-        self._ice_parameters = api.to_api(await self._request(m.TransportRestartIce()))
+        await self._do(m.TransportRestartIce())
         return self.ice_parameters
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        match message:
+            case m.WebRtcTransportConnect():
+                self._dtls_parameters["role"] = api.to_api(answer.dtls_local_role)
+            case m.TransportRestartIce():
+                self._ice_parameters = api.to_api(answer)
+            case _:
+                super()._done(message, answer)
 
     def _begin_end(self) -> bool:
         if not super()._begin_end():

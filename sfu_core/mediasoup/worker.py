@@ -7,14 +7,15 @@ from typing import Any, Self
 
 from ..channel import messages as m
 from ..channel.channel import Channel
-from . import ortc
+from ..channel.messages import Request
+from . import ortc, peers
 from .convert import api
 from .convert.arguments import choice_of
 from .convert.network import listen_infos_to_wire
-from .entity import Entity, checked_app_data, new_id
+from .entity import Parent, checked_app_data, new_id
 from .log import Logger
 from .router import Router
-from .types import LogLevel, RtpCodecCapability, TransportListenInfo
+from .types import LogLevel, RtpCapabilities, RtpCodecCapability, TransportListenInfo
 from .webrtc_server import WebRtcServer
 
 LOG_LEVELS = ("debug", "warn", "error", "none")
@@ -22,13 +23,15 @@ LOG_LEVELS = ("debug", "warn", "error", "none")
 _logger = Logger("Channel")
 
 
-class Worker(Entity):
+class Worker(Parent):
     """Routers and WebRTC servers belong to a worker and end with it.
 
     Events: `died` (exception; the process ended unasked), `subprocessclose` (the process has ended). Observer:
     `close`, `newrouter` (Router), `newwebrtcserver` (WebRtcServer). `async with` closes the worker and waits for
     the end of its process.
     """
+
+    _CHILDREN_HEAR = "workerclose"
 
     def __init__(self, channel: Channel, pid: int, app_data: Any = None, listen_died: bool = True) -> None:
         super().__init__(channel, "", app_data)  # requests without an id are the worker's
@@ -101,11 +104,35 @@ class Worker(Entity):
         self.emit("subprocessclose")
         self._ended.set_result(None)
 
-    def _end_children(self) -> None:
-        for router in list(self._routers.values()):
-            router._worker_closed()
-        for server in list(self._webrtc_servers.values()):
-            server._worker_closed()
+    def _tables(self) -> tuple[dict[str, Any], ...]:
+        return self._routers, self._webrtc_servers
+
+    # Peers
+
+    def _follow_peers(self) -> None:
+        """Share objects with other clients of the worker, if there can be any: those that are there, and later ones.
+
+        Each comes with the events that tell of new objects (not in mediasoup).
+        """
+        if peers.are_there(self._channel):
+            self._listen()
+            self._channel.post(m.WorkerFollowPeers())
+
+    def _done(self, message: Request[Any], answer: Any) -> None:
+        if not isinstance(message, m.WorkerDescribeRouter):
+            super()._done(message, answer)
+            return
+        capabilities = ortc.validate_rtp_capabilities(message.rtp_capabilities)
+        router = self._routers.get(message.router_id)
+        if router is None:
+            self._add_router(message.router_id, capabilities)
+        else:
+            router._context.rtp_capabilities = capabilities
+
+    def _add(self, message: Request[Any], answer: Any) -> None:
+        """A router comes with its description."""
+        if isinstance(message, m.WorkerCreateWebRtcServer):
+            self._add_webrtc_server(message.web_rtc_server_id)
 
     # Requests
 
@@ -137,8 +164,10 @@ class Worker(Entity):
             web_rtc_server_id=new_id(), listen_infos=listen_infos_to_wire(listen_infos, "listen_infos")
         )
         await self._create(request, m.WorkerWebRtcServerClose(web_rtc_server_id=request.web_rtc_server_id))
-        server = WebRtcServer(self._channel, request.web_rtc_server_id, app_data)
-        return self._adopt(server, "newwebrtcserver", self._webrtc_servers)
+        return self._add_webrtc_server(request.web_rtc_server_id, app_data)
+
+    def _add_webrtc_server(self, id: str, app_data: Any = None) -> WebRtcServer:
+        return self._adopt(WebRtcServer(self._channel, id, app_data), "newwebrtcserver", self._webrtc_servers)
 
     async def create_router(
         self, *, media_codecs: list[RtpCodecCapability] | None = None, app_data: Any = None
@@ -148,7 +177,11 @@ class Worker(Entity):
         capabilities = ortc.generate_router_rtp_capabilities(media_codecs)
         request = m.WorkerCreateRouter(router_id=new_id())
         await self._create(request, m.WorkerCloseRouter(router_id=request.router_id))
-        router = Router(self._channel, request.router_id, capabilities, app_data)
+        peers.describe(self._channel, request.router_id, capabilities)
+        return self._add_router(request.router_id, capabilities, app_data)
+
+    def _add_router(self, id: str, capabilities: RtpCapabilities, app_data: Any = None) -> Router:
+        router = Router(self._channel, id, capabilities, app_data, self._webrtc_servers)
         return self._adopt(router, "newrouter", self._routers)
 
 

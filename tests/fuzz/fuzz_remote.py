@@ -95,7 +95,7 @@ def plain(content: Any) -> Any:
 
 async def both_sides(data: bytes) -> None:
     """As the first message to a server, and to a client that waits for answers."""
-    server = Session(Offer(), Terms(1, 1 << 20, True), Space(True), "", (), lambda: None)
+    server = Session(Offer(), Terms(1, 1 << 20, True), Space(True, shared=True), "", (), lambda: None)
     client = RemoteSession(WELCOME, lambda channel: None, lambda method, arguments: None, 1.0)
     asking = [asyncio.ensure_future(client.ask(GetStats(), 1.0)) for _ in range(3)]
     await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """What mediasoup has no words for: numbers from 200 on, sent only where a place announces them."""
 
+from typing import Any, Final
+
 from sfu_core.channel.messages.base import F64, U32, U64, Notification, Request, Table
 from sfu_core.channel.messages.network import ListenInfo
 from sfu_core.channel.messages.plain_transport import (
@@ -334,3 +336,42 @@ class HostError(Notification):
     NAME = "HOST_ERROR"
     error: str
     reason: str
+
+
+# In a named session of a remote server: between a server and the clients that share a worker
+
+
+@extend
+class WorkerFollowPeers(Request[None]):
+    """From now on hear by PEER_DONE what the other clients of the session do. First comes what made the objects that
+    are there, in the order in which they were made, each followed by its latest state."""
+
+    METHOD = 260
+    NAME = "WORKER_FOLLOW_PEERS"
+
+
+@extend
+class WorkerDescribeRouter(Request[None]):
+    """What only the client knows that has created the router, and all others need: its RTP capabilities. May be
+    repeated."""
+
+    METHOD = 261
+    NAME = "WORKER_DESCRIBE_ROUTER"
+    router_id: str
+    rtp_capabilities: dict[str, Any]
+
+
+@extend
+class PeerDone(Notification):
+    """Another client has asked this object for it, and it was done: the number and body of the request, and that of
+    the answer. What changes an object without making or ending one comes to the client that asked, too."""
+
+    EVENT = 262
+    NAME = "PEER_DONE"
+    method: U32
+    body: Any
+    answer: Any = None
+
+
+SHARING: Final = frozenset((WorkerFollowPeers.METHOD, WorkerDescribeRouter.METHOD, PeerDone.EVENT))
+"""Served by servers, not by workers."""

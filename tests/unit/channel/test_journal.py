@@ -1,4 +1,4 @@
-"""The journal keeps what is needed to build the living objects again, and nothing of the dead."""
+"""The journal keeps what is to be told of the living objects, and nothing of the dead."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_core.channel import messages as m
-from sfu_core.channel.journal import Journal
+from sfu_core.channel.journal import Journal, closed_by, is_shared, peer_done
 
 OPTIONS = m.TransportOptions()
 RTP = m.RtpParameters(codecs=[], header_extensions=[], encodings=[], rtcp=m.RtcpParameters())
@@ -55,7 +55,7 @@ def filled() -> Journal:
         (produce("p"), "a"),
         (consume("c", "p"), "b"),
     ):
-        journal.accepted(request, handler)
+        assert journal.created(request, handler, (peer_done(request, None), handler)) is not None
     return journal
 
 
@@ -63,9 +63,25 @@ def ids(journal: Journal) -> set[str]:
     return {name for name in "srqabpc" if name in journal}
 
 
-def test_entries_replay_parents_first() -> None:
-    entries = list(filled())
-    assert [entry.request.NAME for entry in entries] == [
+def told(journal: Journal, *names: str) -> list[str]:
+    """What is to be told of these objects, by name and in order."""
+    found = []
+    for name in names:
+        entry = journal.get(name)
+        assert entry is not None
+        for message, _ in entry.told():
+            kind = m.request_type(message.method) if isinstance(message, m.PeerDone) else type(message)
+            assert kind is not None
+            found.append(kind.NAME)
+    return found
+
+
+def test_owners_come_before_what_belongs_to_them() -> None:
+    journal = filled()
+    assert [entry.id for entry in journal] == ["s", "r", "q", "a", "b", "p", "c"]
+    assert [entry.owners for entry in journal] == [(), (), (), ("r", "s"), ("r",), ("a",), ("b",)]
+    assert [entry.serial for entry in journal] == [1, 2, 3, 4, 5, 6, 7]
+    assert told(journal, *"srqabpc") == [
         "WORKER_CREATE_WEBRTCSERVER",
         "WORKER_CREATE_ROUTER",
         "WORKER_CREATE_ROUTER",
@@ -74,38 +90,52 @@ def test_entries_replay_parents_first() -> None:
         "TRANSPORT_PRODUCE",
         "TRANSPORT_CONSUME",
     ]
-    assert [entry.handler_id for entry in entries] == ["", "", "", "r", "r", "a", "b"]
 
 
-def test_other_requests_leave_no_trace() -> None:
+def change(journal: Journal, message: m.Request[Any] | m.Notification, id: str) -> None:
+    news = peer_done(message, None) if isinstance(message, m.Request) else message
+    journal.changed(message, id, (news, id))
+
+
+def test_the_last_of_each_kind_of_change_is_kept() -> None:
+    journal = filled()
+    for _ in range(1000):
+        change(journal, m.ProducerPause(), "p")
+        change(journal, m.ProducerScore(scores=[]), "p")
+        change(journal, m.ProducerResume(), "p")
+    assert told(journal, "p") == ["TRANSPORT_PRODUCE", "PRODUCER_SCORE", "PRODUCER_RESUME"]
+    change(journal, m.WorkerDescribeRouter(router_id="r", rtp_capabilities={}), "")
+    change(journal, m.DataConsumerBufferedAmountLow(buffered_amount=1), "p")
+    assert told(journal, "r", "p")[1:3] == ["WORKER_DESCRIBE_ROUTER", "TRANSPORT_PRODUCE"]
+    assert len(told(journal, "p")) == 3
+
+
+def test_what_has_no_object_is_not_kept() -> None:
     journal = Journal()
-    journal.accepted(m.ProducerPause(), "p")
-    journal.accepted(m.RouterDump(), "r")
+    assert journal.changed(m.ProducerPause(), "p", (m.ProducerScore(scores=[]), "p")) is None
+    assert journal.created(m.RouterDump(), "r") is None and journal.closed(m.RouterDump()) == []
+    assert journal.created(direct("b"), "r") is None, "its router has gone"
     assert len(journal) == 0
+    assert [is_shared(each) for each in (m.RouterDump(), m.ProducerPause(), direct("b"))] == [False, True, True]
 
 
 def after(request: m.Request[Any]) -> set[str]:
     journal = filled()
-    journal.accepted(request, "")
+    there = ids(journal)
+    ended = journal.closed(request)
+    assert {entry.id for entry in ended} == there - ids(journal)
+    assert not ended or ended[0].id == closed_by(request)
     return ids(journal)
 
 
-def test_an_objects_end_takes_its_descendants_along() -> None:
+def test_an_objects_end_takes_along_what_belongs_to_it() -> None:
     assert after(m.WorkerCloseRouter(router_id="r")) == {"s", "q"}
-    assert after(m.WorkerWebRtcServerClose(web_rtc_server_id="s")) == {"r", "q", "b"}
+    assert after(m.WorkerWebRtcServerClose(web_rtc_server_id="s")) == {"r", "q", "b", "c"}
     assert after(m.RouterCloseTransport(transport_id="b")) == {"s", "r", "q", "a", "p"}
-    assert after(m.RouterCloseTransport(transport_id="a")) == {"s", "r", "q", "b"}
-    assert after(m.TransportCloseProducer(producer_id="p")) == {"s", "r", "q", "a", "b"}
+    assert after(m.RouterCloseTransport(transport_id="a")) == {"s", "r", "q", "b", "c"}
+    assert after(m.TransportCloseProducer(producer_id="p")) == {"s", "r", "q", "a", "b", "c"}, "c has to be told"
     assert after(m.TransportCloseConsumer(consumer_id="c")) == {"s", "r", "q", "a", "b", "p"}
     assert after(m.WorkerCloseRouter(router_id="unknown")) == set("srqabpc")
-
-
-def test_news_of_an_end_counts() -> None:
-    journal = filled()
-    journal.notified(m.ConsumerProducerPause(), "c")
-    assert "c" in journal
-    journal.notified(m.ConsumerProducerClose(), "c")
-    assert ids(journal) == {"s", "r", "q", "a", "b", "p"}
 
 
 @given(st.lists(st.sampled_from("srqabpc"), unique=True))
@@ -117,4 +147,4 @@ def test_nothing_remains_when_all_is_gone(order: list[str]) -> None:
     for name in "srq":
         journal.forget(name)
     assert len(journal) == 0
-    assert journal._dependents == {}
+    assert journal._owned == {}

@@ -16,6 +16,8 @@ from horizontal import RemoteMediasoupServer, protocol
 from horizontal.admission import ATTEMPTS
 from horizontal.server import INTERNAL_ERROR, TRY_AGAIN_LATER
 from horizontal.session import EARLY, MAX_AT_WORK
+from sfu_core.channel import journal
+from sfu_core.channel import messages as m
 from sfu_core.channel.messages import NOTIFICATIONS, WorkerDump
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -115,8 +117,23 @@ def test_numbers():
             assert f"| `{field}` |" in PAGE
 
 
-def test_what_may_get_lost():
+def numbers(text):
+    """3, 9 to 11 → {3, 9, 10, 11}"""
+    ranges = re.findall(r"(\d+)(?: to (\d+))?", text)
+    return {number for first, last in ranges for number in range(int(first), int(last or first) + 1)}
 
+
+def test_what_clients_of_a_session_are_told():
+    for kind in (m.WorkerFollowPeers, m.WorkerDescribeRouter):
+        assert f"### {kind.METHOD} {kind.NAME} (request to the worker)" in PAGE
+    section = PAGE.partition(f"### {m.PeerDone.EVENT} {m.PeerDone.NAME} (notification to the client)")[2]
+    created, closed, changed = (numbers(each) for each in re.findall(r"\((\d+,[^)]*)\)", section)[:3])
+    assert created == {kind.METHOD for kind in journal._CREATES} and closed == {kind.METHOD for kind in journal._CLOSES}
+    requests = [kind for kind in (*journal._ROWS, *journal._PASSING) if issubclass(kind, m.Request)]
+    assert changed == {kind.METHOD for kind in requests}
+
+
+def test_what_may_get_lost():
     lossy = {number for number, each in NOTIFICATIONS.items() if each.MEDIA}
     assert lossy == {1, 2, 13, 15, 21, 23}
 

@@ -13,7 +13,6 @@ from horizontal.announce import announce, announced
 from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.connection import Connection
 from horizontal.conversation import Conversation
-from horizontal.objects import Objects
 from horizontal.protocol import (
     SERVER,
     SERVER_CODEC,
@@ -89,33 +88,6 @@ async def test_a_shared_session():
                 assert seen == []
             second.destroy()
             await second.wait_closed()
-
-
-async def test_what_a_client_leaves_in_a_shared_session():
-    """Its routers end with it; the workers stay as long as anybody is there."""
-    async with RemoteMediasoupServer(FakeHost()) as server:
-        first = RemoteMediasoupClient(server.url, session="room")
-        await first.ready()
-        seen = newcomers(first)
-        second = RemoteMediasoupClient(server.url, session="room")
-        worker = await (await second.ready()).create_worker()
-        await until(lambda: seen)
-        (same,) = seen
-        kept, left = await same.create_router(), await worker.create_router()
-        assert sorted((await same.dump())["routerIds"]) == sorted([kept.id, left.id])
-        second._connection._wire.abort()  # a cut, after which it does not come again
-        second._connection._task.cancel()
-        session = next(each for each in server._sessions.values() if each.wire is None or each.wire.error is None)
-        await until(lambda: any(each.wire is None for each in server._sessions.values()))
-        session = next(each for each in server._sessions.values() if each.wire is None)
-        session.end()
-        await until(lambda: server.sessions == 1)
-        assert (await same.dump())["routerIds"] == [kept.id] and not same.closed
-        first.destroy()
-        await first.wait_closed()
-        await until(lambda: server.workers == [])
-        second.destroy()
-        await second.wait_closed()
 
 
 async def test_what_the_operator_adds():
@@ -299,23 +271,6 @@ def test_announcing():
     announce(m.WorkerDump(), "a")
     far = Place(host_id="h", announced_addresses=("x",))
     assert announced(far, ("y",)) is far and announced(Place(host_id="h"), ()).announced_addresses == ()
-
-
-def test_objects_end_with_their_parents():
-    objects = Objects()
-    objects.add("router", m.WorkerCreateRouter(router_id="router"), "")
-    for transport in ("a", "b"):
-        objects.add(transport, m.RouterDump(), "router")
-    for index in range(3):
-        objects.add(f"consumer {index}", m.ConsumerDump(), "a")
-    assert len(objects) == 6 and "consumer 1" in objects
-    assert objects.gone("consumer 1") == ["consumer 1"] and objects.gone("consumer 1") == []
-    assert sorted(objects.gone("a")) == ["a", "consumer 0", "consumer 2"]
-    objects.add("producer", m.ProducerDump(), "transport of a kind that is not followed")
-    assert objects.gone("transport of a kind that is not followed")[1:] == ["producer"] and len(objects) == 2
-    assert objects.closed(m.RouterDump()) == []
-    assert sorted(objects.closed(m.WorkerCloseRouter(router_id="router"))) == ["b", "router"]
-    assert len(objects) == 0 and objects._children == {}
 
 
 async def test_nothing_is_left_of_clients_that_have_gone():

@@ -175,7 +175,7 @@ async def test_mids_count_up(room, channel):
     assert [await mid(), await mid(mid="own"), await mid(), await mid(pipe=True), await mid()] == [
         "0", "own", "1", None, "2",
     ]  # fmt: skip
-    transport._next_mid = 99_999_999
+    transport._mids = 99_999_999
     assert [await mid(), await mid()] == ["99999999", "0"]
 
 
