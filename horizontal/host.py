@@ -6,7 +6,7 @@ them; knows nothing of the other members.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -258,15 +258,18 @@ class Host:
 
     async def _sample(self) -> None:
         stats = await self.stats()
-        self.capacity = capacity_of(stats)
-        self.load = (self.load + load_of(stats)) / 2 if self.usable else load_of(stats)  # a start is a short burst
+        load, self.capacity = load_of(stats), capacity_of(stats)
+        self.load = (self.load + load) / 2 if self.usable else load  # a start is a short burst
         self.full = passed(self.full, self.load, self._watermark)
         self._watcher.sampled()
 
     async def stats(self) -> Any:
         """Its manager's, now."""
         async with asyncio.timeout(STATS_TIMEOUT):
-            return await self.manager.get_stats()
+            stats = await self.manager.get_stats()
+        if not isinstance(stats, Mapping):
+            raise SfuError("the member tells no figures")
+        return stats
 
     # Workers
 

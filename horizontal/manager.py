@@ -197,7 +197,9 @@ class MediasoupHorizontal(Manager):
         tried: list[Host] = []
         while True:
             hosts = [host for host in self.hosts if host.open and host not in tried]
-            if self._destroyed or not hosts:
+            if self._destroyed:
+                raise InvalidStateError("it was destroyed")
+            if not hosts:
                 raise SfuError("there is no host for a worker")
             host = hosts[self._placement([each.candidate() for each in hosts])]
             tried.append(host)

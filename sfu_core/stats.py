@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from sfu_core.cores import usable_cpus
 
+MAX_CAPACITY: Final = 1024
+"""Workers that a manager is taken to carry, whatever it says."""
+
 _PROC: Final = Path("/proc")
 _MEMORY_MAX: Final = Path("/sys/fs/cgroup/memory.max")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -86,10 +89,14 @@ def get_stats_factory(mediasoup: Any) -> GetStats:
 
 
 def capacity_of(stats: Any) -> int:
-    """How many workers make sense, by what a manager's `get_stats()` said: what it says of it, else the processors."""
+    """How many workers make sense, by what a manager's `get_stats()` said: what it says of it, else the processors.
+
+    At least one, and no more than anybody has processors.
+    """
     try:
-        return max(1, int(stats.get("capacity") or stats["os"]["availableParallelism"]))
-    except (AttributeError, KeyError, TypeError, ValueError):
+        said = stats.get("capacity")
+        return min(max(1, int(stats["os"]["availableParallelism"] if said is None else said)), MAX_CAPACITY)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return 1
 
 

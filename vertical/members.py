@@ -226,9 +226,9 @@ class Pool:
     def resize(self, count: int) -> None:
         """So many members from now on. None is ended; of those that die only as many are replaced as are missing."""
         self._count = count
-        for index in range(count):
-            if index not in self._members:
-                self._replace(index)
+        for index in {*range(count)} - self._members.keys():
+            self._replace(index)
+        self._arrived.set()  # whoever waits looks again
 
     def join(self, tenant: Tenant) -> None:
         """A logical worker uses the members from now on."""
@@ -283,6 +283,8 @@ class Pool:
         while not (members := self.members):
             if self._closed:
                 raise WorkerClosedError("the cores have ended")
+            if not self._count:
+                raise SfuError("there is no host for it now")
             self._arrived.clear()
             await self._arrived.wait()
         if not (members := [*filter(fits, members)]):
@@ -369,10 +371,9 @@ class Pool:
 
     def _unwanted(self, member: Member) -> bool:
         """A host that takes nothing new, and does not count any more, is left when nothing of ours is there."""
-        if not member.alive:  # it has just been lost: that is a death
-            return False
         busy = any(each.transports for each in self.members if each.place.shares_host_with(member.place))
-        return len(self._members) > self._count and not (busy or self._watcher.accepts(member))
+        alive = member.alive  # if not it has just been lost, which is a death
+        return alive and len(self._members) > self._count and not (busy or self._watcher.accepts(member))
 
     async def _watch(self, member: Member) -> None:
         """Kill it if it hangs: then it ends like others that die."""

@@ -1,6 +1,7 @@
 """MediasoupHorizontal as a manager and as a set: readiness, members that come and go, workers on them."""
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from horizontal.host import check_version
 from horizontal.pids import HOSTS, split_pid
 from sfu_core.errors import SfuError
 from sfu_core.mediasoup.extras import enhanced_once as once
+from sfu_core.stats import capacity_of
 from sfu_core.version import VERSION
 
 
@@ -373,6 +375,51 @@ async def test_statistics_that_cannot_be_read():
     assert [str(error) for _, error in news.of("error")] == ["no figures"]
     assert (await horizontal.get_stats())["os"]["availableParallelism"] == 2
     await horizontal.mediasoup.create_worker()
+    horizontal.destroy()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        [],
+        {"os": 7},
+        {"pidusages": {"x": {}}},
+        {"pidusages": 5},
+        {"pidusages": {"7": 3}},
+        {"os": {"loadavg": 3, "availableParallelism": "2", "cpus": 5, "uptime": {}}},
+        {"pidusages": {"7": {"cpu": float("nan")}}},
+        {"capacity": float("inf")},
+        {"capacity": 10**9},
+    ],
+    ids=str,
+)
+async def test_a_member_that_says_nonsense_of_itself(nonsense):
+    """It hurts neither the sums nor the placement."""
+    a, b = FakeHost("a"), FakeHost("b")
+
+    async def get_stats():
+        return nonsense
+
+    a.get_stats = get_stats
+    horizontal, _ = await opened(a, b)
+    stats = await horizontal.get_stats()
+    assert stats["os"]["loadavg"] == [1.0, 2.0, 3.0] and stats["os"]["availableParallelism"] == 2
+    assert 2 <= stats["capacity"] <= 2000
+    for host in horizontal.hosts:
+        with contextlib.suppress(Exception):
+            await host._sample()
+    assert not (await horizontal.mediasoup.create_worker()).closed
+    horizontal.destroy()
+
+
+async def test_draining_all_leaves_no_capacity():
+    """One on top, or the directory, must not take the number of processors for it."""
+    a = FakeHost("a", cores=8)
+    horizontal, _ = await opened(a)
+    horizontal.drain(a)
+    stats = await horizontal.get_stats()
+    assert stats["capacity"] == 0 and capacity_of(stats) == 1
     horizontal.destroy()
 
 

@@ -310,6 +310,26 @@ async def test_a_host_that_is_lost_is_not_left(runner):
     await house.close()
 
 
+async def test_the_last_host_goes(runner):
+    """Nobody waits for what will not come; when there is a host again, all goes on."""
+    house = await House.open(1)
+    first = await house.plain()
+    house.source.failure = SfuError("not now")
+    house.cores[0].kill()
+    waiting = asyncio.ensure_future(house.plain())
+    await asyncio.sleep(0.02)
+    assert first.closed and not waiting.done()  # a replacement may come yet
+    house.cluster.resize(0)
+    with pytest.raises(SfuError, match="no host"):
+        await waiting
+    with pytest.raises(SfuError, match="no host"):
+        await house.plain()
+    house.source.failure = None
+    house.cluster.resize(1)
+    assert not (await house.plain()).closed
+    await house.close()
+
+
 async def test_a_host_out_of_reach_keeps_what_it_has(runner):
     house = await House.open(2, [Place(host_id=host, announced_addresses=("127.0.0.1",)) for host in "ab"])
     house.source.refusing = {house.cores[1].pid}
