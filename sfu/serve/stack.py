@@ -25,6 +25,9 @@ from vertical import MediasoupVertical
 PATIENCE: Final = 2.0
 """Seconds for what somebody else must answer before it is done without."""
 
+AGAIN: Final = 10.0
+"""Seconds until a server below is asked again that has refused us; one that is out of reach is tried at once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -156,6 +159,15 @@ async def _clustered(
 def _client(options: Options, url: str) -> RemoteMediasoupClient:
     context = certificates.for_servers(options) if url.startswith("wss:") else None
     with blaming("--cluster" if options.proxy is None else "--proxy"):
-        return RemoteMediasoupClient(
+        client = RemoteMediasoupClient(
             url, token=options.upstream_token, ssl=context, listen_worker_died=options.cluster is None
         )
+    loop = asyncio.get_running_loop()
+    client.on("close", lambda: loop.call_later(AGAIN, _open_again, client))
+    return client
+
+
+def _open_again(client: RemoteMediasoupClient) -> None:
+    """It has given up: tokens and versions change while servers are replaced one after the other."""
+    if not client.destroyed:
+        client.open()
