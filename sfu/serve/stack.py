@@ -124,20 +124,27 @@ async def managed(options: Options, directory: Directory | None) -> AsyncIterato
             manager = base or Local()
             if isinstance(manager, Local):
                 ends.callback(manager.close)
+            else:
+                _log_errors(name, manager)
             yield Stack(name, manager, None, horizontal, client)
             return
         vertical = MediasoupVertical(base, max_workers=options.cores, watermark_worker=options.watermark)
-        vertical.on("error", lambda error: _log.error("vertical: %s", error))
+        name = "vertical" if base is None else f"vertical {name}"
+        _log_errors(name, vertical)
         vertical.on("coredied", lambda pid, reason: _log.error("core %s died: %s", pid, reason))
         above.push_async_exit(vertical)  # destroyed by what is below it, whose end does not wait for lost servers
-        yield Stack("vertical" if base is None else f"vertical {name}", vertical, vertical, horizontal, client)
+        yield Stack(name, vertical, vertical, horizontal, client)
+
+
+def _log_errors(name: str, manager: RemoteMediasoupClient | MediasoupHorizontal | MediasoupVertical) -> None:
+    """Its own, and those of what it is built on."""
+    manager.on("error", lambda error: _log.error("%s: %s", name, error))
 
 
 async def _proxied(options: Options, ends: contextlib.AsyncExitStack) -> RemoteMediasoupClient | None:
     if options.proxy is None:
         return None
     client = _client(options, options.proxy)
-    client.on("error", lambda error: _log.error("proxy: %s", error))
     ends.push_async_exit(client)
     return client
 
@@ -148,7 +155,6 @@ async def _clustered(
     if options.cluster is None:
         return None
     horizontal = MediasoupHorizontal((_client(options, url) for url in options.cluster), own=True)
-    horizontal.on("error", lambda error: _log.error("cluster: %s", error))
     horizontal.on("hostlost", lambda member, reason: _log.error("%s is lost: %s", shown(member.url), reason))
     ends.push_async_exit(horizontal)
     if directory is not None:
