@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from horizontal.channel import RemoteSession
+from horizontal.channel import RemoteChannel, RemoteSession
 from horizontal.protocol import (
     SERVER,
     SERVER_CODEC,
@@ -32,6 +32,7 @@ from horizontal.protocol import (
 from horizontal.session import Session, Space, Terms
 from sfu_core.channel import messages as m
 from sfu_core.channel.codec import ProtocolError
+from sfu_core.channel.delivery import DELIVERY_TURNS
 from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.place import Place
 from sfu_core.channel.settings import WorkerSettings
@@ -40,6 +41,16 @@ from sfu_core.errors import SfuError
 CODEC = MessagePackCodec()
 WELCOME = Welcome("s", "i", False, 0, 30.0, 1.5, "0.1.0", {"a": 1})
 PLACE = Place(host_id="h", announced_addresses=("192.0.2.1",), extensions=frozenset((200, 201)))
+OBJECT = "o"
+NEWS = m.ProducerScore(scores=[m.ProducerStreamScore(encoding_idx=0, ssrc=1, rid=None, score=10)])
+DUMP = m.WorkerDumpResponse(
+    pid=1,
+    web_rtc_server_ids=[],
+    router_ids=["r"],
+    channel_message_handlers=m.ChannelMessageHandlers(
+        channel_request_handlers=["r"], channel_notification_handlers=["r"]
+    ),
+)
 LOOP = asyncio.new_event_loop()
 
 
@@ -50,6 +61,7 @@ def seeds() -> list[bytes]:
     frames += [entry(SERVER, SERVER_CODEC.notification(each, "")) for each in told]
     frames += [entry(1, CODEC.request(4, m.WorkerDump(), "")), entry(1, CODEC.notification(m.WorkerClose(), ""))]
     frames += [entry(SERVER, CODEC.reply(1, None)), entry(SERVER, CODEC.failure(2, "TypeError", "no"))]
+    frames += [entry(1, CODEC.reply(1, DUMP)), entry(1, CODEC.log("Dtext")), entry(1, CODEC.notification(NEWS, OBJECT))]
     greetings = [pack(Hello("c", 1.5, "n", Resume("s", 3))), pack(Hello()), pack(WELCOME)]
     return greetings + [pack(Envelope(1, 0, [each])) for each in frames] + [pack(Envelope(0, 0, frames))]
 
@@ -94,18 +106,27 @@ def plain(content: Any) -> Any:
 
 
 async def both_sides(data: bytes) -> None:
-    """As the first message to a server, and to a client that waits for answers."""
+    """As the first message to a server, and to a client with a worker, which waits for answers and listens."""
     server = Session(Offer(), Terms(1, 1 << 20, True), Space(True, shared=True), "", (), lambda: None)
     client = RemoteSession(WELCOME, lambda channel: None, lambda method, arguments: None, 1.0)
-    asking = [asyncio.ensure_future(client.ask(GetStats(), 1.0)) for _ in range(3)]
+    worker = client._channels[1] = RemoteChannel(client.conversation, 1, 1.0)
+    worker.settle(PLACE)
+    worker.subscribe(OBJECT, lambda news: None)
+    worker.on_log(lambda line: None)
+    asking: list[asyncio.Future[Any]] = [asyncio.ensure_future(client.ask(GetStats(), 1.0)) for _ in range(3)]
+    asking += [asyncio.ensure_future(worker.request(m.WorkerDump()))]
+    unseen: list[dict[str, Any]] = []
+    LOOP.set_exception_handler(lambda _, context: unseen.append(context))
     await asyncio.sleep(0)
     for side in (server, client):
         with contextlib.suppress(ProtocolError):
             side.conversation.receive(data)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(DELIVERY_TURNS + 1):
+        await asyncio.sleep(0)
     server.end()
     client.lose(SfuError("over"))
     for answer in await asyncio.gather(*asking, return_exceptions=True):
         assert not isinstance(answer, BaseException) or isinstance(answer, SfuError | TypeError), answer
     await server._control.stop()
+    # a listener that could not be told: only because the other side has told nonsense
+    assert all(isinstance(each.get("exception"), ProtocolError) for each in unseen), unseen
