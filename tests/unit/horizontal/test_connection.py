@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 import math
+import threading
 import time
 
 import msgspec
@@ -20,6 +22,7 @@ from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError
 from sfu_core.mediasoup.extras import enhanced_once as once
 
+HANDLERS = {"channelRequestHandlers": [], "channelNotificationHandlers": []}
 GREETING = Welcome("s", "i", False, 0, 30.0, 1.5, "0.0.0")
 
 
@@ -52,6 +55,26 @@ class Greeter:
                 await self.then(socket)
             await socket.wait_closed()
         self.ends.append((socket.close_code, socket.close_reason))
+
+
+class Elsewhere:
+    """A server that has an event loop, and a thread, of its own."""
+
+    async def __aenter__(self):
+        ready, self._end = asyncio.get_running_loop().create_future(), threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(asyncio.get_running_loop(), ready),))
+        self._thread.start()
+        return await ready
+
+    async def __aexit__(self, *_):
+        self._end.set()
+        await asyncio.to_thread(self._thread.join)
+
+    async def _serve(self, loop, ready):
+        async with RemoteMediasoupServer(FakeHost()) as server:
+            loop.call_soon_threadsafe(ready.set_result, server.url)
+            while not self._end.is_set():
+                await asyncio.sleep(0.01)
 
 
 async def drop(socket):
@@ -103,6 +126,47 @@ async def test_a_server_that_says_too_much():
         assert greeter.ends[0][0] == 1009 and [event for event, *_ in log[-2:]] == ["error", "close"]
         assert isinstance(log[-2][1], ProtocolError)
         client.destroy()
+
+
+async def test_lies_about_workers():
+    """What is said of workers that do not exist is ignored; an answer of the wrong kind fails its call alone."""
+    place = {"hostId": "h", "announcedAddresses": [], "protocolVersion": 1, "extensions": []}
+    dump = {"webRtcServerIds": [], "routerIds": [], "channelMessageHandlers": HANDLERS}
+
+    async def lie(socket):
+        numbers = itertools.count(1)
+        nonsense = ([2, 1, True, None, None, 5], [3, 1, "x", {}], [4, "D"], [1, 1, 1, "", {}], 5)
+        stray = [[99, frame] for frame in nonsense]
+        while True:
+            _, _, entries = msgspec.msgpack.decode(await socket.recv())
+            for number, (kind, request, *_) in entries:
+                if kind == 1:
+                    body = {"place": place} if number == 0 else {**dump, "pid": pids.pop(0)}
+                    answer = [number, [2, request, True, None, None, body]]
+                    ended = [0, [3, 1, "", {"worker": 99}]]
+                    await socket.send(msgspec.msgpack.encode([next(numbers), 0, [*stray, ended, answer]]))
+
+    pids = ["many", -1, 2**40, None, 7]
+    async with Greeter(lie).listening() as url, RemoteMediasoupClient(url) as client:
+        for _ in range(4):
+            with pytest.raises(ProtocolError, match="body of the reply to WORKER_DUMP"):
+                await client.mediasoup.create_worker()
+        assert (await client.mediasoup.create_worker()).pid == 7 and client.ready_state == 4
+
+
+async def test_an_application_that_is_held_up():
+    """Long enough for the server, a thread of its own, to take it for lost: it comes back, and goes on."""
+    async with Elsewhere() as url, RemoteMediasoupClient(url, silence=0.3) as client:
+        worker = await client.mediasoup.create_worker()
+        router = await worker.create_router()
+        log = listening(client)
+        time.sleep(1.0)
+        assert (await worker.dump())["routerIds"] == [router.id]
+        await asyncio.sleep(0.5)
+        assert [event for event, *_ in log] == ["disconnected", "websocketclose", "websocketopen", "connected"]
+        time.sleep(0.2)  # less than the time of silence
+        await worker.dump()
+        assert len(log) == 4 and client.ready_state == 4
 
 
 async def test_nobody_is_sent_elsewhere():
