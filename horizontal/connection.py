@@ -189,6 +189,8 @@ class Connection:
             except BaseException as error:
                 if isinstance(error, ProtocolError):
                     await goodbye(socket, Close.PROTOCOL_ERROR, str(error))
+                elif not self._users:  # a session may have begun
+                    await goodbye(socket, Close.DONE)
                 abort(socket)
                 self._each(lambda user: user.cut(False))
                 raise

@@ -283,8 +283,11 @@ def test_urls():
 
 
 async def test_no_secret_is_logged(caplog):
-    """Neither tokens nor what resumes a session, at any level, by anybody."""
+    """Neither tokens nor what resumes a session, at any level, by anybody, also when the loop is debugged."""
     caplog.set_level(logging.DEBUG)
+    for name in ("websockets", "websockets.client", "websockets.server", "asyncio"):
+        caplog.set_level(logging.DEBUG, name)
+    asyncio.get_running_loop().set_debug(True)
     async with RemoteMediasoupServer(FakeHost(), tokens=["right-secret"]) as server:
         await refused(server.url, token="wrong-secret")
         async with RemoteMediasoupClient(server.url, token="right-secret") as client:

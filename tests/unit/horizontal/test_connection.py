@@ -241,6 +241,26 @@ async def test_closing_makes_no_new_connection():
         assert len(accepted) == 3 and len(server._lobby) == 0
 
 
+@pytest.mark.parametrize("end", ["close", "destroy"])
+async def test_closing_at_any_moment(end):
+    """While it connects, is let in, greets, or is there: no error is told, and nothing is left at either side."""
+    async with RemoteMediasoupServer(FakeHost(), tokens=["t"]) as server:
+        reached = set()
+        for turns in range(0, 60, 2):
+            client = RemoteMediasoupClient(server.url, token="t")
+            log = listening(client)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reached.add(client.ready_state)
+            getattr(client, end)()
+            await client.wait_closed()
+            told = [event for event, *_ in log]
+            assert told[-1] == "close" and not {"error", "disconnected", "websocketclose"} & set(told)
+            assert [args[0] is None for event, *args in log if event == "mediasoup"] in ([], [False, True])
+        assert {0, 4} <= reached
+        await until(lambda: server.sessions == len(server._lobby) == 0)
+
+
 async def test_a_loop_that_is_held_up():
     """It has not listened meanwhile, so it does not take the other side for silent."""
     async with RemoteMediasoupServer(FakeHost(), silence=0.3) as server, RemoteMediasoupClient(server.url) as client:
