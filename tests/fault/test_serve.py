@@ -92,6 +92,15 @@ async def test_sigterm_waits_for_the_workers_there_are() -> None:
     await until(lambda: not any(map(is_alive, family)), 5)
 
 
+async def test_sigterm_does_not_wait_for_clients_without_workers() -> None:
+    server = await Served.start("--drain", "60")
+    async with RemoteMediasoupClient(server.url) as client:
+        told: list[Any] = []
+        client.on("mediasoup", told.append)
+        assert await server.end(within=5) == (0, "")
+        await until(lambda: told == [None], 5)
+
+
 @pytest.mark.parametrize("how", ["time is over", "second signal", "interrupt"])
 async def test_an_end_that_does_not_wait(how: str) -> None:
     server = await Served.start("--drain", "0.3" if how == "time is over" else "60")
