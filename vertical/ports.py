@@ -96,7 +96,15 @@ class Port:
         """Copies of what the core of that index needs: the table of flows, then its sockets. May be an OSError."""
         if index not in self.sockets:
             self._bind_beside(index)
-        return [os.dup(self.table), *(os.dup(bound.fileno()) for bound in self.sockets[index])]
+        copies: list[int] = []
+        try:
+            for descriptor in (self.table, *(bound.fileno() for bound in self.sockets[index])):
+                copies.append(os.dup(descriptor))
+        except OSError:
+            for copy in copies:
+                os.close(copy)
+            raise
+        return copies
 
     def close(self) -> None:
         """The cores have their own descriptors, and are told by whoever closes the server."""

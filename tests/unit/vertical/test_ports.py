@@ -14,6 +14,7 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.place import local_place
 from sfu_core.errors import SfuError
 from sfu_core.worker.door import Door
+from vertical.ports import Port
 
 UDP_AND_TCP = [LOOPBACK, {"protocol": "tcp", "ip": "127.0.0.1"}]
 
@@ -134,6 +135,26 @@ async def test_no_descriptor_is_left(house):
         server.close()
         await house.quiet()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_when_descriptors_run_out_those_there_are_are_given_back(monkeypatch):
+    infos = [m.ListenInfo(ip="127.0.0.1", expose_internal_ip=False, port_range=m.PortRange(), flags=m.SocketFlags())]
+    port = Port("s", infos * 3, {}, 1)
+    port.bind((40000, 49999), [0])
+    before, dup = sorted(os.listdir("/proc/self/fd")), os.dup
+    copies = []
+
+    def third_fails(descriptor):
+        if len(copies) == 2:
+            raise OSError("too many open files")
+        copies.append(dup(descriptor))
+        return copies[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="too many"):
+        patch.setattr(os, "dup", third_fails)
+        port.descriptors(0)
+    assert len(copies) == 2 and sorted(os.listdir("/proc/self/fd")) == before
+    port.close()
 
 
 async def test_an_error_of_one_core_leaves_nothing(house):
