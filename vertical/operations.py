@@ -300,7 +300,7 @@ class Operations:
                 record.member.tell(m.RouterCloseTransport(transport_id=record.id), record.router.id)
             case Producer(transport=transport):
                 transport.member.tell(m.TransportCloseProducer(producer_id=record.wire_id), transport.id)
-            case Consumer(transport=transport):
+            case Consumer(transport=transport, producer=producer) if not producer.source.closed:  # else it has ended
                 transport.member.tell(m.TransportCloseConsumer(consumer_id=record.id), transport.id)
         self._end(record)
 
