@@ -27,8 +27,14 @@ class Loan:
         self.paused = mirror.held
         self.made = False
         self.closed = False
+        self.lost = False
         self.making: asyncio.Task[None]
         self.changing = asyncio.Lock()
+
+    def lose(self) -> None:
+        """What it was lent from has ended on that member, and the member has ended it with that."""
+        self.closed = self.lost = True
+        del self.mirror.loans[self.member]
 
 
 class Loans:
@@ -115,5 +121,5 @@ class Loans:
     def _give_back(self, loan: Loan) -> None:
         """Unless it has ended with the producer or with its router."""
         router = loan.mirror.transport.router
-        if not (loan.mirror.source.closed or router.closed):
+        if not (loan.lost or loan.mirror.source.closed or router.closed):
             loan.member.tell(m.RouterReturnProducer(loan_id=loan.name), router.id)

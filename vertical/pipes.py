@@ -211,6 +211,9 @@ class Pipes:
         self.count -= 1
         if piped.producer.piped.get(piped.far) is piped:
             del piped.producer.piped[piped.far]
+        for mirror in piped.producer.mirrors:  # who was here last has given it back, unless the gateway is lost
+            if (loan := mirror.loans.get(piped.far)) is not None:
+                loan.lose()
         for user in list(piped.users):
             if isinstance(user, Piped):
                 self._close(user)

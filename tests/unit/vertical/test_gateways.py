@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from fake_core import House
+from fake_core import CODECS, House
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place, local_place
@@ -173,6 +173,25 @@ async def test_who_was_behind_a_dead_gateway_consumes_again_at_once(hosts):
     assert hosts.pipes.count == hosts.pipes.links == 0
     assert [len(core.pipes()) for core in hosts.cores] == [0] * 6
     assert not producer_of(hosts, producer).piped and not producer_of(hosts, producer).consumers
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_the_gateway_of_a_mirrored_producer_dies(hosts, turns):
+    """Whoever consumes again at once does not get what ended with the gateway."""
+    _, producer = await spread(hosts)
+    router = await (await hosts.mediasoup.create_worker()).create_router(media_codecs=CODECS)
+    mirror = (await hosts.router.pipe_to_router(producer_id=producer.id, router=router)).pipe_producer
+    transports = [await hosts.plain(router) for _ in hosts.cores]
+    consumers = [await hosts.consume(transports[index], mirror) for index in (2, 3, 3)]
+    hosts.core_of(transports[2]).kill()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    again = await hosts.consume(transports[3], mirror)
+    await hosts.quiet()
+    assert all(each.closed for each in consumers) and not again.closed
+    again.close()
+    await hosts.quiet()
+    assert hosts.pipes.count == hosts.pipes.links == 0
 
 
 async def test_the_gateway_dies_while_others_wait_for_it(hosts):
