@@ -256,19 +256,6 @@ async def test_ends_while_somebody_consumes(house, mirrored, end, turns):
     await nothing_left(house)
 
 
-@pytest.mark.parametrize("core", [0, 1])
-@pytest.mark.parametrize("turns", range(8))
-async def test_who_consumes_it_ends_at_the_same_time(house, mirrored, core, turns):
-    """No core is asked to end what has ended with the original."""
-    consumer = await mirrored.consumer(core)
-    mirrored.producer.close()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    consumer.close()
-    await nothing_left(house)
-    assert [each.refused for each in house.cores] == [[], []]
-
-
 async def test_it_ends_when_the_core_has_made_the_consumer_and_not_said_so(house, mirrored):
     first = await mirrored.consumer()
     transport = list(mirrored.router._transports.values())[-1]
