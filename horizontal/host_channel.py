@@ -35,7 +35,9 @@ class HostChannel:
 
     @property
     def place(self) -> Place:
-        return self._below.place
+        """Objects are shared, if at all, one layer below."""
+        place = self._below.place
+        return msgspec.structs.replace(place, extensions=place.extensions - m.SHARING)
 
     @property
     def closed(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from fake_core import certificate
 from fake_hosts import CODECS, LOOPBACK, FakeHost
 
-from horizontal import RemoteMediasoupClient, RemoteMediasoupServer
+from horizontal import MediasoupHorizontal, RemoteMediasoupClient, RemoteMediasoupServer
 from sfu_core.channel import messages as m
 from sfu_core.errors import NotFoundError, SfuError, UnsupportedError
 from sfu_core.mediasoup.extras import enhanced_once as once
@@ -479,3 +479,17 @@ async def test_a_worker_is_everybodys():
         worker.close()
         await closed
         await until(lambda: server.workers == [])
+
+
+async def test_a_member_of_a_horizontal_may_be_in_a_session():
+    """The session is the member's; what is made through the horizontal comes to the others only as workers."""
+    async with two() as (first, second, _, _, _), MediasoupHorizontal([second.client]) as hosts:
+        await hosts.ready()
+        before = second.worker
+        worker = await hosts.mediasoup.create_worker()
+        router = await worker.create_router(media_codecs=CODECS)
+        await plain(router)
+        await until(lambda: first.worker is not None and first.worker.pid != before.pid)
+        assert router not in first and not m.SHARING & worker.channel.place.extensions
+        worker.close()
+        await until(lambda: first.worker.closed)
