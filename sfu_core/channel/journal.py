@@ -99,6 +99,12 @@ def undoing(request: m.Request[Any]) -> m.Request[None] | None:
     return kind(**{_CLOSES[kind]: getattr(request, field)})
 
 
+def listen_server_of(request: m.Request[Any]) -> str | None:
+    """The id of the WebRTC server whose sockets the transport shall use that a request asks for, or None."""
+    listen = getattr(getattr(request, "options", None), "listen", None)
+    return listen.web_rtc_server_id if isinstance(listen, m.ListenServer) else None
+
+
 def is_shared(request: m.Request[Any]) -> bool:
     """Whether peers are told of the request: it makes, ends or changes what they have, too."""
     kind = type(request)
@@ -221,6 +227,4 @@ class Journal:
 
 def _owners(request: m.Request[Any], handler_id: str) -> tuple[str, ...]:
     """Ids of the objects whose end is the end of what it makes; the worker itself is none."""
-    listen = getattr(getattr(request, "options", None), "listen", None)
-    server = (listen.web_rtc_server_id,) if isinstance(listen, m.ListenServer) else ()
-    return ((handler_id,) if handler_id else ()) + server
+    return tuple(id for id in (handler_id, listen_server_of(request)) if id)

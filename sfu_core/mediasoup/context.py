@@ -1,9 +1,11 @@
 """What the objects of one router share: its Channel, its capabilities, and who is there."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..channel.channel import Channel
+from ..channel.journal import listen_server_of
+from ..channel.messages import Request
 from ..errors import NotFoundError
 from .convert.arguments import string_argument
 from .types import RtpCapabilities
@@ -25,6 +27,16 @@ class RouterContext:
     """Those of its worker."""
     producers: "dict[str, Producer]" = field(default_factory=dict)
     data_producers: "dict[str, DataProducer]" = field(default_factory=dict)
+
+    def find_listen_server(self, request: Request[Any]) -> "WebRtcServer | None":
+        """The one whose sockets a transport shall use; `NotFoundError` if it has gone."""
+        server_id = listen_server_of(request)
+        if server_id is None:
+            return None
+        server = self.webrtc_servers.get(server_id)
+        if server is None:
+            raise NotFoundError(f"webrtc_server: no WebRtcServer {server_id} in this worker")
+        return server
 
     def find_producer(self, producer_id: object) -> "Producer":
         """The producer; `NotFoundError` if there is none (any more)."""

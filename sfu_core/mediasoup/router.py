@@ -221,9 +221,10 @@ class Router(Parent):
         return self._add_transport(DirectTransport, request, response, app_data)
 
     def _add_transport(self, kind: type[T], request: Any, response: Any, app_data: Any = None) -> T:
+        server = self._context.find_listen_server(request)
         transport = kind(self._context, response, app_data)
-        if isinstance(transport, WebRtcTransport) and isinstance(request.options.listen, m.ListenServer):
-            self._context.webrtc_servers[request.options.listen.web_rtc_server_id]._handle(transport)
+        if server is not None and isinstance(transport, WebRtcTransport):
+            server._handle(transport)
         return self._adopt(transport, "newtransport", self._transports)
 
     def _add(self, message: Request[Any], answer: Any) -> None:

@@ -340,6 +340,24 @@ async def test_who_creates_and_is_lost_leaves_it_to_the_others():
         await until(lambda: server.workers == [])
 
 
+async def test_who_was_lost_and_comes_back_finds_it_all(monkeypatch):
+    """It has a session anew, with objects anew; the others have noticed nothing."""
+    monkeypatch.setattr("horizontal.connection.DELAYS", (0.3,))
+    async with two(grace=0.05) as (first, second, worker, _, server):
+        router = await worker.create_router(media_codecs=CODECS)
+        producer = await audio(await plain(router))
+        lost, former = await second.twin(producer), second.worker
+        second.objects.clear()
+        second.client._connection._wire.abort()
+        await second.heard("workerclose", router.id)
+        again = await second.twin(producer)
+        assert lost.closed and former.died and not again.closed and again is not lost
+        again.close()
+        await first.heard("peerclose", producer.id)
+        await until(lambda: server.sessions == 2)
+        assert not worker.closed and not router.closed
+
+
 async def test_what_happened_during_a_cut_is_told_after_it():
     async with two() as (_, second, worker, _, server):
         router = await worker.create_router(media_codecs=CODECS)

@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.journal import is_shared, peer_done
@@ -22,6 +24,7 @@ class SharedChannel(FakeChannel):
         super().__init__(loop)
         self.place = msgspec.structs.replace(self.place, extensions=self.place.extensions | m.SHARING)
         self.peer = None
+        self.told = []
 
     async def request(self, message, handler_id=""):
         answer = await super().request(message, handler_id)
@@ -35,6 +38,7 @@ class SharedChannel(FakeChannel):
     def tell(self, message, handler_id, answer):
         if is_shared(message) and self.peer is not None:
             news = msgspec.msgpack.decode(msgspec.msgpack.encode(peer_done(message, answer)), type=m.PeerDone)
+            self.told.append((handler_id, news))
             listener = self.peer.listeners.get(handler_id)
             if listener is not None:
                 listener(news)
@@ -89,8 +93,8 @@ def shown(thing):
     return values
 
 
-async def test_every_kind_of_object():
-    pair = await Pair.open()
+async def furnished(pair):
+    """One of every kind, by what the first of the two does."""
     router = pair.router
     ports = await pair.mine.create_webrtc_server(listen_infos=[LOOPBACK])
     browser = await router.create_webrtc_transport(webrtc_server=ports, enable_sctp=True)
@@ -110,16 +114,64 @@ async def test_every_kind_of_object():
     takes = await direct.consume_data(data_producer_id=writes.id)
     levels = await router.create_audio_level_observer()
     speaker = await router.create_active_speaker_observer()
-    made = [
+    return [
         ports, router, browser, rtp, pipe, direct, sound, picture, hears, sees, piped, says, writes, reads, takes,
         levels, speaker,
     ]  # fmt: skip
+
+
+async def test_every_kind_of_object():
+    pair = await Pair.open()
+    made = await furnished(pair)
+    ports, router, browser, sound = made[0], made[1], made[2], made[6]
     assert pair.objects.by_id.keys() == {each.id for each in made}
     for each in made:
         assert type(pair.twin(each)) is type(each) and shown(pair.twin(each)) == shown(each), each
     assert pair.twin(browser) in pair.twin(ports)._transports.values()
-    assert pair.twin(router).can_consume(producer_id=sound.id, rtp_capabilities=capabilities)
+    assert pair.twin(router).can_consume(producer_id=sound.id, rtp_capabilities=router.rtp_capabilities)
     assert pair.theirs.channel.requests[1:] == [(m.WorkerFollowPeers(), "")], "and asks for nothing"
+
+
+def bent(draw, value):
+    """Something else in one place of it, or nothing there."""
+    if isinstance(value, dict) and value and draw(st.integers(0, 3)):
+        key = draw(st.sampled_from(sorted(value)))
+        rest = {each: value[each] for each in value if each != key}
+        return rest if draw(st.booleans()) else rest | {key: bent(draw, value[key])}
+    if isinstance(value, list) and value and draw(st.integers(0, 3)):
+        at = draw(st.integers(0, len(value) - 1))
+        return [*value[:at], *([] if draw(st.booleans()) else [bent(draw, value[at])]), *value[at + 1 :]]
+    return draw(st.none() | st.booleans() | st.integers(-1, 300) | st.text(max_size=2) | st.just([]) | st.just({}))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_nothing_is_half_built_by_a_server_that_lies(data):
+    async def main():
+        pair = await Pair.open()
+        await furnished(pair)
+        await pair.mine.create_router()
+        fresh = Mediasoup(FakeSpawner(SharedChannel(asyncio.get_running_loop())))
+        worker = await fresh.create_worker()
+        objects = Objects(worker)
+        told = pair.mine.channel.told
+        wrong = data.draw(st.integers(0, len(told) - 1))
+        for index, (handler_id, news) in enumerate(told):
+            body, answer = news.body, news.answer
+            if index == wrong and data.draw(st.booleans()):
+                body = bent(data.draw, body)
+            elif index == wrong:
+                answer = bent(data.draw, answer)
+            listener = worker.channel.listeners.get(handler_id)
+            if listener is not None:
+                listener(m.PeerDone(method=news.method, body=body, answer=answer))
+        assert worker.channel.listeners.keys() - {""} == objects.by_id.keys()
+        for each in objects.by_id.values():
+            shown(each)
+        worker.close()
+        assert all(each.closed for each in objects.by_id.values()) and not worker.channel.listeners
+
+    asyncio.run(main())
 
 
 async def test_changes():
