@@ -109,9 +109,10 @@ class ServedWorker:
             if entry is not None:
                 self._listen(id)
                 self._tell_peers(entry, told, relay)
-        elif ended := self._journal.closed(message):
-            self._ended(ended)
-            self._tell_peers(ended[0], told, relay)
+        elif closed_by(message) is not None:
+            if ended := self._journal.closed(message):
+                self._ended(ended)
+                self._tell_peers(ended[0], told, relay)
         elif told is not None:
             entry = self._journal.changed(message, handler_id, told)
             if entry is not None:

@@ -221,3 +221,13 @@ def test_end(report: dict[str, Any]) -> None:
     assert report["workerEnded"] is None
     assert report["closed"] == 1000
     assert set(report["stats"]) >= {"os", "process", "pidusages"}
+
+
+def test_a_session_for_two(report: dict[str, Any]) -> None:
+    """One makes things and knows of no peers; the other is told of them, late and as they change, and uses them."""
+    sharing = report["sharing"]
+    assert sharing["announced"] == [260, 261, 262]
+    assert sharing["late"] == [[4, ""], [261, ""], [13, "room"], [25, "mouth"], [39, "microphone"]]
+    assert sharing["done"] == [[40, "microphone"], [30, "mouth"]]
+    assert sharing["ssrc"] == 55555555
+    assert sharing["routerIds"] == ["room"], "what one has made stays when it goes"

@@ -55,7 +55,10 @@ export class RemoteClient {
   /** Called with (worker number, text). */
   log = () => {};
 
-  /** Resolves with a greeted client; rejects with Refused or SessionEnded. */
+  /**
+   * Resolves with a greeted client; rejects with Refused or SessionEnded. `options.added` is called with each worker
+   * that another client of the session has.
+   */
   static open(url, options = {}) {
     const client = new RemoteClient(url, options);
     return new Promise((resolve, reject) => {
@@ -228,7 +231,11 @@ export class RemoteClient {
 
   #news(event, _, body) {
     if (event === TOLD) this.told(body.method, body.arguments);
-    if (event === WORKER_ADDED) this.#workers.set(body.worker, Object.assign(new RemoteWorker(this, body.worker), body));
+    if (event === WORKER_ADDED) {
+      const worker = Object.assign(new RemoteWorker(this, body.worker), body);
+      this.#workers.set(body.worker, worker);
+      this.#options.added?.(worker);
+    }
     if (event !== WORKER_ENDED) return;
     const { worker, error, reason } = body;
     this.#workers.get(worker)?.end(error ?? null);

@@ -1,6 +1,6 @@
 // The numbers and tables of docs/messages.md that the scenario uses, and what it needs of RTP (RFC 3550).
 
-export const WORKER = { DUMP: 0, CREATE_ROUTER: 4, CLOSE_ROUTER: 6 };
+export const WORKER = { DUMP: 0, CREATE_ROUTER: 4, CLOSE_ROUTER: 6, FOLLOW_PEERS: 260, DESCRIBE_ROUTER: 261 };
 export const ROUTER = { DUMP: 8, CREATE_PLAINTRANSPORT: 11, CREATE_DIRECTTRANSPORT: 13, CLOSE_TRANSPORT: 14 };
 export const TRANSPORT = { DUMP: 18, GET_STATS: 19, PRODUCE: 25, CONSUME: 27, CLOSE_PRODUCER: 30 };
 export const PLAINTRANSPORT = { CONNECT: 34 };
@@ -18,6 +18,7 @@ export const EVENT = {
   CONSUMER_PRODUCER_CLOSE: 19,
   CONSUMER_RTP: 21,
   CONSUMER_SCORE: 22,
+  PEER_DONE: 262,
 };
 export const [AUDIO, SIMPLE, UDP] = [0, 0, 1];
 

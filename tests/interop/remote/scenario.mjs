@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RemoteClient } from './client.mjs';
 import {
-  CONSUMER, EVENT, PLAINTRANSPORT, PRODUCER, ROUTER, TRANSPORT, WORKER, consume, parseRtp, plain, produce, rtp,
+  CONSUMER, EVENT, OPUS, PLAINTRANSPORT, PRODUCER, ROUTER, TRANSPORT, WORKER, consume, parseRtp, plain, produce, rtp,
 } from './messages.mjs';
 import { Wire } from './wire.mjs';
 
@@ -165,6 +165,47 @@ async function cut(client, { worker, heard }, speak) {
   return { answers, news, events: heard.events, throughTheCut };
 }
 
+/** Two clients of one session: one makes things and knows nothing of peers, the other is told and uses them. */
+async function sharing() {
+  const open = (options) => RemoteClient.open(url, { token, name: 'duo', ...options });
+  const maker = await open();
+  const worker = maker.createWorker();
+  await worker.ready;
+  await worker.request(WORKER.CREATE_ROUTER, '', { routerId: 'room' });
+  await worker.request(WORKER.DESCRIBE_ROUTER, '', { routerId: 'room', rtpCapabilities: { codecs: [OPUS] } });
+  const direct = (id) => [ROUTER.CREATE_DIRECTTRANSPORT, 'room', { transportId: id, options: { base: { direct: true } } }];
+  await worker.request(...direct('mouth'));
+  await worker.request(TRANSPORT.PRODUCE, 'mouth', produce('microphone'));
+  await worker.request(PRODUCER.PAUSE, 'microphone');
+
+  let theirs;
+  const user = await open({ added: (each) => (theirs = each) });
+  await until(() => theirs, 'the worker of the other one');
+  const done = [];
+  const follow = (id) => theirs.listen(id, (event, { method, body, answer }) => {
+    if (event === EVENT.PEER_DONE) done.push([method, id, Object.values(body)[0] ?? null, answer ?? null]);
+  });
+  ['', 'room', 'mouth', 'microphone'].forEach(follow);
+  await theirs.request(WORKER.FOLLOW_PEERS);
+  const late = done.splice(0).map(([method, id]) => [method, id]);
+  await worker.request(PRODUCER.RESUME, 'microphone');
+  await theirs.request(...direct('ear'));
+  const packets = [];
+  theirs.listen('heard', (event, body) => event === EVENT.CONSUMER_RTP && packets.push(parseRtp(body.data).ssrc));
+  await theirs.request(TRANSPORT.CONSUME, 'ear', consume('heard', 'microphone', 55555555));
+  let number = 0;
+  const speak = () => worker.notify(EVENT.PRODUCER_SEND, 'microphone', { data: rtp(number++, Buffer.from('hello')) });
+  await until(() => speak() || packets.length > 5, 'packets of the other one');
+  await worker.request(TRANSPORT.CLOSE_PRODUCER, 'mouth', { producerId: 'microphone' });
+  await until(() => done.length >= 2, 'the end of the producer');
+  await theirs.request(TRANSPORT.CLOSE_PRODUCER, 'mouth', { producerId: 'microphone' }); // it is closed: no matter
+  const announced = theirs.place.extensions.filter((each) => each >= 260 && each < 270);
+  await maker.close();
+  const { routerIds } = await theirs.request(WORKER.DUMP);
+  await user.close();
+  return { announced, late, done: done.map(([method, id]) => [method, id]), ssrc: packets[0], routerIds };
+}
+
 /** Nothing passes any more and nobody says so. What is sent meanwhile is stuck on the way, and not lost for good. */
 async function freeze(client) {
   const resumed = client.counts.resumed;
@@ -186,6 +227,7 @@ async function main() {
   report.pipeline = await pipeline(client, made);
   report.cut = await cut(client, made, speak);
   report.freeze = await freeze(client);
+  report.sharing = await sharing();
   report.stats = Object.keys(await client.getStats()).sort();
   const dump = await made.worker.request(ROUTER.DUMP, 'room');
   report.after = { transports: dump.transportIds.sort(), producers: dump.mapProducerIdConsumerIds.map(({ key }) => key) };
