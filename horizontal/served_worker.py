@@ -123,7 +123,7 @@ class ServedWorker:
         if told is None:  # it has no peers
             return
         for relay in self._relays:
-            if relay is not asked and entry.serial <= relay.knows:
+            if relay is not asked and relay.has(entry):
                 relay.notify(*told)
 
     async def _follow(self, relay: "Relay") -> None:
@@ -197,6 +197,10 @@ class Relay(Answering):
         """The `serial` of the last object that it has been told of, if it follows its peers."""
         self._announced = announced
         self.serial = served.join(self)
+
+    def has(self, entry: Entry) -> bool:
+        """Whether it follows its peers, and has been told of the object or has created it."""
+        return self.knows != NOTHING and (entry.serial <= self.knows or entry.creator == self.serial)
 
     async def drained(self) -> None:
         """Waits until the client has taken most of what it was told, or is gone."""
