@@ -73,7 +73,7 @@ broadcast: setup ## examples/broadcast: a test picture, 100 viewers, and the cor
 
 cores: build ## measure many cores and the ring (10 minutes), and write the tables of docs/
 	$(PY) -m benchmarks.cores --json benchmarks/results/cores.json
-	$(PY) benchmarks/ring/hops.py --json benchmarks/results/ring.json
+	$(PY) -m benchmarks.ring --json benchmarks/results/ring.json
 	$(PY) scripts/readme_table.py
 
 docs: build ## the tests that read the documentation

@@ -1,12 +1,12 @@
 """How fast a channel answers: request round trips between two processes over a socket pair.
 
-python benchmarks/channel.py [requests]
+    python -m benchmarks.channel [REQUESTS]
 """
 
+import argparse
 import asyncio
 import os
 import socket
-import sys
 import time
 from typing import Any
 
@@ -42,7 +42,9 @@ async def measure(sock: socket.socket, total: int) -> None:
 
 
 def main() -> None:
-    total = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("requests", type=int, nargs="?", default=20_000, help="default: %(default)s")
+    total = parser.parse_args().requests
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()

@@ -3,7 +3,7 @@
 sfu bench --json benchmarks/results/forward.json
 python -m benchmarks.signalling --json benchmarks/results/signalling.json
 python -m benchmarks.cores --json benchmarks/results/cores.json
-python benchmarks/ring/hops.py --json benchmarks/results/ring.json
+python -m benchmarks.ring --json benchmarks/results/ring.json
 python -m benchmarks.remote --json benchmarks/results/remote.json
 python -m benchmarks.hop --json benchmarks/results/hop.json
 python scripts/readme_table.py
@@ -256,7 +256,7 @@ def ring(run: dict[str, Any]) -> str:
     """docs/ring.md."""
     costs, delays = ([row for row in run["results"] if row["part"] == part] for part in ("cost", "delay"))
     return f"""\
-`python benchmarks/ring/hops.py` on {machine(run)}, medians of {costs[0]["rounds"]}
+`python -m benchmarks.ring` on {machine(run)}, medians of {costs[0]["rounds"]}
 rounds in turns. CPU time of both sides for a record, in ns:
 
 {hop_costs(costs)}

@@ -222,19 +222,20 @@ cdef class Source:
         self.packets = self.octets = self.sends = self.failed = 0
         self.latest = 0
 
-    cdef int64_t fire(self, int64_t now) noexcept nogil:
-        """Sends what is due at `now`; returns when the next step is."""
+    cdef int64_t fire(self, int64_t now, int64_t stop) noexcept nogil:
+        """Sends what is due at `now` and before `stop`; returns when the next step is."""
         cdef int64_t due
+        cdef int64_t last = min(now, stop - 1)
         cdef int n
         while True:
             due = self.cycle_start + self.steps[self.index].at
-            if due > now:
+            if due > last:
                 return due
             if now - due > self.latest:
                 self.latest = now - due
             n = 1
             while (n < MAX_BURST and self.index + n < self.count
-                   and self.cycle_start + self.steps[self.index + n].at <= now):
+                   and self.cycle_start + self.steps[self.index + n].at <= last):
                 n += 1
             self.stamp(n)
             self.send(n)
@@ -505,7 +506,7 @@ cdef void wait(int epoll, int64_t until) noexcept nogil:
 cdef int64_t loop(
     Source source, Sink sink, int64_t duration, int64_t settle, bint polling, int64_t tick
 ) noexcept nogil:
-    """Sends for `duration`; returns the thread's CPU time in ns while it sent.
+    """Sends for `duration`, late if it must, but all of it; returns the thread's CPU time in ns while it sent.
 
     Receives until nothing came for `settle` ns, so that a forwarder that lags behind is not taken for one that loses.
     """
@@ -520,17 +521,16 @@ cdef int64_t loop(
         source.start(now)
     while sending or now < end:
         if sending:
+            due = source.fire(now, stop) if source is not None else stop
             if now >= stop or (sink is not None and sink.finishing):
                 cpu = read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu
                 stop = now
                 end = now + (settle if sink is not None else 0)
                 sending, due = False, end
-            else:
-                due = source.fire(now) if source is not None else stop
-                if due > stop:
-                    due = stop
-                if source is None and due > now + PATIENCE:
-                    due = now + PATIENCE
+            elif source is None and due > now + PATIENCE:
+                due = now + PATIENCE
+            elif due > stop:
+                due = stop
         got = 0
         if sink is not None:
             got = sink.drain_all() if polling or tick else sink.drain_ready()

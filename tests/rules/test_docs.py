@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .tree import ROOT, project_files, sources
+from .tree import ROOT, module_of, project_files, sources
 
 PAGES = [path for path in project_files() if path.suffix == ".md" and "tests" not in path.relative_to(ROOT).parts]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
@@ -54,11 +54,19 @@ def test_tests_named_in_the_docs_exist() -> None:
             assert (ROOT / mentioned).exists(), f"{name(page)}: {mentioned}"
 
 
-def test_every_benchmark_is_described() -> None:
-    page = (ROOT / "benchmarks/README.md").read_text()
-    for path in sources(".py", "benchmarks"):
-        if path.name != "__init__.py":
-            assert path.stem in page, name(path)
+def test_every_benchmark_is_described_and_runs() -> None:
+    """All in one way, and as the other pages, the Makefile and scripts say it."""
+    modules = [module_of(path).removesuffix(".__main__") for path in sources(".py", "benchmarks")]
+    programs = {module for module in modules if module.count(".") == 1}
+    described = set(re.findall(r"^\| `python -m ([\w.]+)", (ROOT / "benchmarks/README.md").read_text(), re.M))
+    assert described == programs
+    for path in (*PAGES, ROOT / "Makefile", *sources(".py", "scripts", "benchmarks")):
+        text = path.read_text()
+        assert set(re.findall(r"-m (benchmarks\.[\w.]+\w)", text)) <= programs, name(path)
+        assert not re.findall(r"(?:python|PY\)) benchmarks/\S+", text), name(path)
+    for module in programs:
+        run = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, f"{module}: {run.stderr}"
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_placement(tmp_path: Path) -> None:
 
 def test_hops(tmp_path: Path) -> None:
     out = tmp_path / "ring.json"
-    command = [sys.executable, "benchmarks/ring/hops.py", "--quick", "--json", str(out)]
+    command = [sys.executable, "-m", "benchmarks.ring", "--quick", "--json", str(out)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if len(stage.cpus()) < 2:
         pytest.skip("a reader and a writer need a CPU each")

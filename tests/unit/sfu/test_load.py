@@ -73,6 +73,14 @@ def test_numbers_go_on_in_the_next_run(udp: Udp) -> None:
     assert headers[5][3] - headers[0][3] == 900
 
 
+def test_what_is_due_is_sent_however_late_the_thread_runs(udp: Udp) -> None:
+    """It sleeps for longer than all of this takes; what is due after the end is not sent."""
+    out, sink = udp(), udp()
+    source = _load.Source(steps(100, gap=1000), 1_000_000_000, 90_000, [out], [sink.getsockname()])
+    assert send(source, 50e-6)["packets"] == 50
+    assert send(source, 100e-6)["packets"] == 100
+
+
 def test_every_destination_gets_every_packet(udp: Udp) -> None:
     out, sinks = udp(), [udp() for _ in range(3)]
     source = _load.Source(steps(4), 4_000_000, 360, [out], [sink.getsockname() for sink in sinks])

@@ -1,6 +1,6 @@
 """What a packet costs, and how long it takes, from core to core: the ring, a bare ring and UDP over loopback, in turns.
 
-    python benchmarks/ring/hops.py [ROUNDS] [--quick] [--json FILE]
+    python -m benchmarks.ring [ROUNDS] [--quick] [--json FILE]
 
 Compiles hops.c and latency.c (which say how they measure) and prints medians over the rounds: ns of CPU time of both
 sides for each record; µs on the way at the median and at the slowest hundredth. Needs gcc and two CPUs.
@@ -23,7 +23,6 @@ from sfu.bench import report
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1] / "sfu_core"
 PACE = ("TICK_NS", "WAKES_PER_MS", "EMPTY_TICKS")  # how the media thread waits
-
 
 Case = tuple[str, int, int]  # reader, bytes, packets together or µs between them
 
