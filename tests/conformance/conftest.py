@@ -1,12 +1,10 @@
 """The `mediasoup` fixture (once for each stack) and what most tests need on top of it.
 
 One worker serves all tests; each test has a router of its own, and afterwards nothing of it may be left in the
-worker. Coroutine tests run on the loop of the `runner` fixture.
+worker.
 """
 
 import asyncio
-import gc
-import inspect
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,17 +12,16 @@ import pytest
 from .room import CODECS, Room
 from .stacks import STACKS, is_ours, own_pid
 
-TIMEOUT = 20.0
-"""Seconds for one test."""
-
-ENDING = 2.0
-"""Seconds that a task may take to end after its test."""
-
 
 @pytest.fixture(scope="session")
 def runner():
     with asyncio.Runner() as runner:
         yield runner
+
+
+@pytest.fixture
+def ending():
+    return 2.0
 
 
 @pytest.fixture(scope="session", params=STACKS)
@@ -80,31 +77,3 @@ def router(runner, worker):
 def room(runner, router):
     """The router with shorthands for what tests put into it."""
     return Room(router)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem):
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    pyfuncitem._request.getfixturevalue("runner").run(checked(pyfuncitem.obj(**arguments)))
-    return True
-
-
-async def checked(test):
-    """Runs a test and fails it for what happens unseen: a lost exception, a task left behind."""
-    loop, unseen = asyncio.get_running_loop(), []
-    loop.set_exception_handler(lambda loop, context: unseen.append(context))
-    before = asyncio.all_tasks()
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            await test
-        await asyncio.sleep(0)
-        left = asyncio.all_tasks() - before
-        if left:
-            _, left = await asyncio.wait(left, timeout=ENDING)
-    finally:
-        gc.collect(0)
-        loop.set_exception_handler(None)
-    assert not left, left
-    assert not unseen, unseen

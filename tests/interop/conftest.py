@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import inspect
 import os
 import shutil
 from collections.abc import Iterator
@@ -37,16 +36,9 @@ def runner() -> Iterator[asyncio.Runner]:
         yield made
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs coroutine tests on the session's loop."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    runner = pyfuncitem.funcargs["runner"]
-    assert isinstance(runner, asyncio.Runner)
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    runner.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
-    return True
+@pytest.fixture
+def patience() -> None:
+    """What a test waits for has its own limit."""
 
 
 @pytest.fixture(scope="session")

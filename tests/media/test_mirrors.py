@@ -7,26 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
 
-from .test_cores import (
-    CODECS,
-    LINKS,
-    VP8_KEY_FRAME,
-    Peer,
-    Stage,
-    audio,
-    blocks,
-    crossed,
-    payload,
-    rtp,
-    stage,
-    until,
-    video,
-)
+from .two_cores import CODECS, LINKS, Peer, Stage, audio, payload, rtp, shows_a_key_frame, stage, until
 
 WORKERS = 3
 
@@ -70,90 +54,54 @@ async def halls(room: Stage, producer: Any) -> AsyncIterator[list[Hall]]:
 
 
 @LINKS
-def test_every_packet_crosses_once(make_link: MakeLink) -> None:
-    asyncio.run(_every_packet_crosses_once(make_link))
-
-
-async def _every_packet_crosses_once(make_link: MakeLink) -> None:
+async def test_every_packet_crosses_once(make_link: MakeLink) -> None:
     async with stage(make_link) as room:
-        if not room.far:
-            pytest.skip("one core")
         producer = await room.publisher.transport.produce(kind="audio", rtp_parameters=audio())
         async with halls(room, producer) as others:
             assert room.switch.pipes.count == 0
             for peer in room.subscribers:
                 await peer.consume(room.router, producer)
-            everybody = [*room.subscribers]
             for hall in others:
                 assert {hall.core_of(peer) for peer in hall.peers} == {0, 1}
                 for peer in hall.peers:
                     await peer.consume(hall.router, hall.mirror)
-                everybody += hall.peers
+            guests = [peer for hall in others for peer in hall.peers]
+            everybody = [*room.subscribers, *guests]
             assert room.switch.pipes.count == 1 and all(hall.switch.pipes.count == 0 for hall in others)
             for sequence in range(500):
                 room.publisher.send(rtp(1111, 111, 65300 + sequence, sequence.to_bytes(2, "big") + bytes(60)))
                 if sequence % 10 == 9:
                     await asyncio.sleep(0.002)
-                    receive(everybody)
-            await until(lambda: (receive(everybody), all(len(peer.rtp) >= 500 for peer in everybody))[1])
+                    room.receive(*guests)
+            await until(lambda: (room.receive(*guests), all(len(peer.rtp) >= 500 for peer in everybody))[1])
             for peer in everybody:
                 assert [payload(packet)[:2] for packet in peer.rtp] == [n.to_bytes(2, "big") for n in range(500)]
-            assert await crossed(room, producer) == 500
+            assert await room.crossed(producer) == 500
             (stats,) = await others[0].mirror.get_stats()
             assert (stats["packetCount"], stats["packetsLost"]) == (500, 0)
 
 
-def receive(peers: list[Peer]) -> None:
-    for peer in peers:
-        peer.receive()
-
-
-def test_pictures_and_pauses() -> None:
-    asyncio.run(_pictures_and_pauses())
-
-
-async def _pictures_and_pauses() -> None:
+async def test_pictures_and_pauses() -> None:
     """Behind a mirror: key frames are asked for, and while all that it shows is paused nothing crosses."""
     async with stage(best_link) as room:
-        if not room.far:
-            pytest.skip("one core")
-        producer = await room.publisher.transport.produce(kind="video", rtp_parameters=video())
-        room.publisher.send(rtp(2222, 96, 1, VP8_KEY_FRAME))
-        await until(lambda: producer.score)
+        producer = await room.film()
         async with halls(room, producer) as (hall, _):
             home = room.member_of(room.publisher.transport).index
             far = next(peer for peer in hall.peers if hall.core_of(peer) != home)
             consumer = await far.consume(hall.router, hall.mirror, paused=True)
-            sequence = 1
-
-            async def stream(count: int) -> int:
-                """Of the publisher, who answers a request for a key frame at once; how often it was asked."""
-                nonlocal sequence
-                asked = 0
-                for _ in range(count):
-                    sequence += 1
-                    receive([room.publisher, far])
-                    wanted = any(b[1] == 206 and b[0] & 31 == 1 for p in room.publisher.rtcp for b in blocks(p))
-                    room.publisher.rtcp.clear()
-                    asked += wanted
-                    content = VP8_KEY_FRAME if wanted else b"\x10\x01" + bytes(20)
-                    room.publisher.send(rtp(2222, 96, sequence, content))
-                    await asyncio.sleep(0.002)
-                return asked
-
             for who in (consumer, hall.mirror):
                 if who is hall.mirror:
                     await hall.mirror.pause()
                     await consumer.resume()
                 for _ in range(2):
-                    before = await crossed(room, producer)
-                    receive([room.publisher, far])
+                    before = await room.crossed(producer)
+                    room.receive(far)
                     room.publisher.rtcp.clear()
                     far.rtp.clear()
-                    await stream(30)
-                    assert await crossed(room, producer) == before and far.rtp == []
+                    await room.play(30, far)
+                    assert await room.crossed(producer) == before and far.rtp == []
                     await who.resume()
-                    assert await stream(50) >= 1
-                    assert payload(far.rtp[0])[-len(VP8_KEY_FRAME) + 1 :] == VP8_KEY_FRAME[1:]
+                    assert await room.play(50, far) >= 1
+                    assert shows_a_key_frame(far.rtp[0])
                     assert len(far.rtp) > 25
                     await who.pause()

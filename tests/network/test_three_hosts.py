@@ -136,12 +136,8 @@ def _serve(wire: Wire, number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SFU_TOKEN": TOKEN}, stdout=subprocess.DEVNULL)
 
 
-def test_one_room_over_three_hosts() -> None:
+async def test_one_room_over_three_hosts() -> None:
     """Every packet arrives on every host, and none can be read between them."""
-    asyncio.run(_one_room())
-
-
-async def _one_room() -> None:
     async with three_hosts(BETWEEN) as hosts:
         count = range(300)
         # more follow, so that the loss of the last ones shows, too
@@ -154,11 +150,7 @@ async def _one_room() -> None:
         assert packets["udp"] >= 6 * len(count) and packets["seen"] == 0
 
 
-def test_a_host_is_cut_off_and_comes_back_then_is_killed_and_another_vanishes() -> None:
-    asyncio.run(_cut())
-
-
-async def _cut() -> None:
+async def test_a_host_is_cut_off_and_comes_back_then_is_killed_and_another_vanishes() -> None:
     async with three_hosts(BETWEEN) as hosts:
         first, second, victim = range(3)
         lost = hosts.clients[hosts.host_of[victim]]
@@ -211,13 +203,9 @@ def _kill(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def test_what_is_not_encrypted_would_be_seen() -> None:
+async def test_what_is_not_encrypted_would_be_seen() -> None:
     """If an application says so, packets cross in clear: so the other tests look at the right place. Those of
     `pipe_to_router` do not."""
-    asyncio.run(_in_clear())
-
-
-async def _in_clear() -> None:
     async with three_hosts(Impairment()) as hosts:
         workers = [await hosts.horizontal.mediasoup.create_worker() for _ in range(3)]
         first = next(worker for worker in workers if worker.channel.place.announced_addresses == (address(1),))

@@ -63,183 +63,141 @@ def wait_until_gone(pid: int, seconds: float = 10) -> bool:
     return not alive(pid)
 
 
-def test_a_core_answers_and_closes() -> None:
-    async def main() -> None:
-        channel = await spawn(settings=WorkerSettings(log_level="warn", log_tags=("rtp",)))
+async def test_a_core_answers_and_closes() -> None:
+    channel = await spawn(settings=WorkerSettings(log_level="warn", log_tags=("rtp",)))
+    dump = await channel.request(m.WorkerDump())
+    assert dump.pid == channel.pid != os.getpid()
+    assert dump.web_rtc_server_ids == ["warn", "rtp"]
+    assert Path(f"/proc/{channel.pid}/comm").read_text() == "sfu-core\n"
+    channel.close()
+    with pytest.raises(WorkerClosedError):
+        await channel.request(m.WorkerDump())
+    assert await asyncio.wait_for(channel.ended(), 5) is None
+    assert not alive(channel.pid)
+
+
+async def test_the_child_has_only_its_own_descriptors() -> None:
+    first = await spawn()
+    second = await spawn()
+    for channel in (first, second):
         dump = await channel.request(m.WorkerDump())
-        assert dump.pid == channel.pid != os.getpid()
-        assert dump.web_rtc_server_ids == ["warn", "rtp"]
-        assert Path(f"/proc/{channel.pid}/comm").read_text() == "sfu-core\n"
-        channel.close()
-        with pytest.raises(WorkerClosedError):
-            await channel.request(m.WorkerDump())
-        assert await asyncio.wait_for(channel.ended(), 5) is None
-        assert not alive(channel.pid)
-
-    asyncio.run(main())
-
-
-def test_the_child_has_only_its_own_descriptors() -> None:
-    async def main() -> None:
-        first = await spawn()
-        second = await spawn()
-        for channel in (first, second):
-            dump = await channel.request(m.WorkerDump())
-            # 0-2, the channel, two of the start-up pipe, epoll, the loop's own pair, and this listing.
-            assert len(dump.channel_message_handlers.channel_request_handlers) <= 10
-        for channel in (first, second):
-            channel.close()
-            await channel.ended()
-
-    asyncio.run(main())
-
-
-def test_the_child_does_not_import_the_applications_modules() -> None:
-    async def main() -> None:
-        channel = await spawn()
-        modules = set((await channel.request(m.WorkerDump())).router_ids)
-        assert "sfu_core.channel.messages" in modules
-        assert not {name for name in modules if name.startswith(("pytest", "_pytest", "sfu_core.mediasoup"))}
+        # 0-2, the channel, two of the start-up pipe, epoll, the loop's own pair, and this listing.
+        assert len(dump.channel_message_handlers.channel_request_handlers) <= 10
+    for channel in (first, second):
         channel.close()
         await channel.ended()
 
-    asyncio.run(main())
+
+async def test_the_child_does_not_import_the_applications_modules() -> None:
+    channel = await spawn()
+    modules = set((await channel.request(m.WorkerDump())).router_ids)
+    assert "sfu_core.channel.messages" in modules
+    assert not {name for name in modules if name.startswith(("pytest", "_pytest", "sfu_core.mediasoup"))}
+    channel.close()
+    await channel.ended()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_death_by_signal_is_reported_once(number: signal.Signals) -> None:
-    async def main() -> None:
-        channel = await spawn()
-        ends: list[Exception | None] = []
-        channel.on_end(ends.append)
-        asking = asyncio.create_task(channel.request(m.WorkerCloseRouter(router_id="sleeps")))
-        await asyncio.sleep(0.02)
-        os.kill(channel.pid, number)
-        with pytest.raises(WorkerClosedError, match="the worker is gone"):
-            await asking
-        reason = await asyncio.wait_for(channel.ended(), 5)
-        assert isinstance(reason, WorkerExitError)
-        assert reason.exit_code == -number and number.name in str(reason)
-        assert channel.closed
-        channel.close()
-        await asyncio.sleep(0)
-        assert ends == [reason]
-
-    asyncio.run(main())
+async def test_a_death_by_signal_is_reported_once(number: signal.Signals) -> None:
+    channel = await spawn()
+    ends: list[Exception | None] = []
+    channel.on_end(ends.append)
+    asking = asyncio.create_task(channel.request(m.WorkerCloseRouter(router_id="sleeps")))
+    await asyncio.sleep(0.02)
+    os.kill(channel.pid, number)
+    with pytest.raises(WorkerClosedError, match="the worker is gone"):
+        await asking
+    reason = await asyncio.wait_for(channel.ended(), 5)
+    assert isinstance(reason, WorkerExitError)
+    assert reason.exit_code == -number and number.name in str(reason)
+    assert channel.closed
+    channel.close()
+    await asyncio.sleep(0)
+    assert ends == [reason]
 
 
-def test_an_exit_nobody_asked_for_is_reported_with_its_code() -> None:
-    async def main() -> None:
-        channel = await spawn()
-        with pytest.raises(WorkerClosedError):
-            await channel.request(m.WorkerCreateRouter(router_id="9"))
-        reason = await channel.ended()
-        assert isinstance(reason, WorkerExitError) and reason.exit_code == 9
-        assert str(reason) == f"worker process {channel.pid} exited with code 9"
-
-    asyncio.run(main())
+async def test_an_exit_nobody_asked_for_is_reported_with_its_code() -> None:
+    channel = await spawn()
+    with pytest.raises(WorkerClosedError):
+        await channel.request(m.WorkerCreateRouter(router_id="9"))
+    reason = await channel.ended()
+    assert isinstance(reason, WorkerExitError) and reason.exit_code == 9
+    assert str(reason) == f"worker process {channel.pid} exited with code 9"
 
 
-def test_wrong_settings_are_a_type_error() -> None:
-    async def main() -> None:
-        with pytest.raises(TypeError, match=r"^wrong settings$"):
-            await spawn("refuse")
-
-    asyncio.run(main())
+async def test_wrong_settings_are_a_type_error() -> None:
+    with pytest.raises(TypeError, match=r"^wrong settings$"):
+        await spawn("refuse")
 
 
 @pytest.mark.parametrize(("function", "code"), [("leave", 7), ("crash", -signal.SIGKILL)])
-def test_an_end_before_it_was_ready_is_explained(function: str, code: int) -> None:
-    async def main() -> None:
-        with pytest.raises(WorkerExitError, match="before it was ready") as caught:
-            await spawn(function)
-        assert caught.value.exit_code == code
-
-    asyncio.run(main())
+async def test_an_end_before_it_was_ready_is_explained(function: str, code: int) -> None:
+    with pytest.raises(WorkerExitError, match="before it was ready") as caught:
+        await spawn(function)
+    assert caught.value.exit_code == code
 
 
-def test_a_worker_module_that_is_missing_is_an_error() -> None:
-    async def main() -> None:
-        with pytest.raises(SfuError, match="exited with code 1 before it was ready"):
-            await ProcessSpawner(target="nowhere:run").spawn(WorkerSettings())
-
-    asyncio.run(main())
+async def test_a_worker_module_that_is_missing_is_an_error() -> None:
+    with pytest.raises(SfuError, match="exited with code 1 before it was ready"):
+        await ProcessSpawner(target="nowhere:run").spawn(WorkerSettings())
 
 
-def test_a_core_that_does_not_get_ready_is_killed() -> None:
-    async def main() -> None:
-        before = children()
-        with pytest.raises(SfuError, match=r"not ready after 0\.3 s"):
-            await ProcessSpawner(target=f"{__package__}.standin:hang", start_timeout=0.3).spawn(WorkerSettings())
-        while children() != before:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-
-    asyncio.run(asyncio.wait_for(main(), 10))
+async def test_a_core_that_does_not_get_ready_is_killed() -> None:
+    before = children()
+    with pytest.raises(SfuError, match=r"not ready after 0\.3 s"):
+        await ProcessSpawner(target=f"{__package__}.standin:hang", start_timeout=0.3).spawn(WorkerSettings())
+    while children() != before:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
 
 
-def test_a_core_that_does_not_close_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_core_that_does_not_close_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "CLOSE_TIMEOUT", 0.2)
 
-    async def main() -> None:
-        channel = await spawn()
-        channel.post(m.WorkerCloseRouter(router_id="sleeps"))
-        await asyncio.sleep(0.05)
-        started = time.monotonic()
-        channel.close()
-        assert await asyncio.wait_for(channel.ended(), 5) is None
-        assert 0.15 < time.monotonic() - started < 2
-
-    asyncio.run(main())
+    channel = await spawn()
+    channel.post(m.WorkerCloseRouter(router_id="sleeps"))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    channel.close()
+    assert await asyncio.wait_for(channel.ended(), 5) is None
+    assert 0.15 < time.monotonic() - started < 2
 
 
-def test_a_core_that_leaves_the_channel_but_stays_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_core_that_leaves_the_channel_but_stays_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "CLOSE_TIMEOUT", 0.2)
 
-    async def main() -> None:
-        channel = await spawn("deaf")
-        reason = await asyncio.wait_for(channel.ended(), 5)
-        assert isinstance(reason, WorkerExitError) and reason.exit_code == -signal.SIGKILL
-
-    asyncio.run(main())
+    channel = await spawn("deaf")
+    reason = await asyncio.wait_for(channel.ended(), 5)
+    assert isinstance(reason, WorkerExitError) and reason.exit_code == -signal.SIGKILL
 
 
-def test_cancelling_a_start_leaves_nothing() -> None:
-    async def main() -> None:
-        before = children()
-        starting = asyncio.create_task(spawn("hang"))
-        await asyncio.sleep(0.1)
-        assert len(children()) == len(before) + 1
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
-        while children() != before:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-
-    asyncio.run(asyncio.wait_for(main(), 10))
+async def test_cancelling_a_start_leaves_nothing() -> None:
+    before = children()
+    starting = asyncio.create_task(spawn("hang"))
+    await asyncio.sleep(0.1)
+    assert len(children()) == len(before) + 1
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    while children() != before:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
 
 
-def test_a_child_somebody_else_has_reaped_is_still_noticed() -> None:
-    async def main() -> None:
-        channel = await spawn()
-        os.kill(channel.pid, signal.SIGKILL)
-        os.waitpid(channel.pid, 0)
-        reason = await asyncio.wait_for(channel.ended(), 5)
-        assert isinstance(reason, WorkerExitError) and reason.exit_code is None
-
-    asyncio.run(main())
+async def test_a_child_somebody_else_has_reaped_is_still_noticed() -> None:
+    channel = await spawn()
+    os.kill(channel.pid, signal.SIGKILL)
+    os.waitpid(channel.pid, 0)
+    reason = await asyncio.wait_for(channel.ended(), 5)
+    assert isinstance(reason, WorkerExitError) and reason.exit_code is None
 
 
-def test_an_interrupt_does_not_reach_the_core() -> None:
-    async def main() -> None:
-        channel = await spawn()
-        os.kill(channel.pid, signal.SIGINT)
-        await channel.request(m.ConsumerPause(), "c")
-        channel.close()
-        assert await channel.ended() is None
-
-    asyncio.run(main())
+async def test_an_interrupt_does_not_reach_the_core() -> None:
+    channel = await spawn()
+    os.kill(channel.pid, signal.SIGINT)
+    await channel.request(m.ConsumerPause(), "c")
+    channel.close()
+    assert await channel.ended() is None
 
 
 # How applications are started. None of them guards its main module; each would loop or fail if it were imported.

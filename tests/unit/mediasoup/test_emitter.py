@@ -81,77 +81,62 @@ def test_a_listener_removed_during_the_event_is_still_called_once(emitter):
         emitter.remove_listener("x", second)
 
 
-def test_coroutine_functions_are_run(emitter):
-    async def main():
-        seen = []
+async def test_coroutine_functions_are_run(emitter):
+    seen = []
 
-        async def listener(value):
-            await asyncio.sleep(0)
-            seen.append(value)
+    async def listener(value):
+        await asyncio.sleep(0)
+        seen.append(value)
 
-        emitter.on("x", listener)
-        emitter.once("x", listener)
-        emitter.emit("x", 7)
-        await asyncio.sleep(0.01)
-        assert seen == [7]
-        assert not module._running
-
-    asyncio.run(main())
+    emitter.on("x", listener)
+    emitter.once("x", listener)
+    emitter.emit("x", 7)
+    await asyncio.sleep(0.01)
+    assert seen == [7]
+    assert not module._running
 
 
-def test_a_failing_coroutine_function_is_reported(emitter):
-    async def main():
-        errors = []
-        fault = ValueError("boom")
+async def test_a_failing_coroutine_function_is_reported(emitter):
+    errors = []
+    fault = ValueError("boom")
 
-        async def listener():
-            raise fault
+    async def listener():
+        raise fault
 
-        emitter.on("x", listener)
-        emitter.on("listenererror", lambda *args: errors.append(args))
-        emitter.emit("x")
-        await asyncio.sleep(0.01)
-        assert errors == [("x", fault)]
-
-    asyncio.run(main())
+    emitter.on("x", listener)
+    emitter.on("listenererror", lambda *args: errors.append(args))
+    emitter.emit("x")
+    await asyncio.sleep(0.01)
+    assert errors == [("x", fault)]
 
 
-def test_waiting_for_an_event(emitter):
-    async def main():
+async def test_waiting_for_an_event(emitter):
+    waiting = asyncio.ensure_future(once(emitter, "x"))
+    await asyncio.sleep(0)
+    emitter.emit("x", 1, 2)
+    emitter.emit("x", 3)
+    assert await waiting == (1, 2)
+    assert emitter.listeners("x") == []
+
+
+async def test_waiting_ends_with_an_error_that_comes_first(emitter):
+    for told, kind in ((OSError("gone"), OSError), ("gone", SfuError)):
         waiting = asyncio.ensure_future(once(emitter, "x"))
         await asyncio.sleep(0)
-        emitter.emit("x", 1, 2)
-        emitter.emit("x", 3)
-        assert await waiting == (1, 2)
-        assert emitter.listeners("x") == []
-
-    asyncio.run(main())
-
-
-def test_waiting_ends_with_an_error_that_comes_first(emitter):
-    async def main():
-        for told, kind in ((OSError("gone"), OSError), ("gone", SfuError)):
-            waiting = asyncio.ensure_future(once(emitter, "x"))
-            await asyncio.sleep(0)
-            emitter.emit("error", told)
-            emitter.emit("x", 1)
-            with pytest.raises(kind, match="gone"):
-                await waiting
-            assert emitter.listeners("x") == emitter.listeners("error") == []
-        waiting = asyncio.ensure_future(once(emitter, "error"))
-        await asyncio.sleep(0)
         emitter.emit("error", told)
-        assert await waiting == (told,)
+        emitter.emit("x", 1)
+        with pytest.raises(kind, match="gone"):
+            await waiting
+        assert emitter.listeners("x") == emitter.listeners("error") == []
+    waiting = asyncio.ensure_future(once(emitter, "error"))
+    await asyncio.sleep(0)
+    emitter.emit("error", told)
+    assert await waiting == (told,)
 
-    asyncio.run(main())
 
-
-def test_waiting_can_be_cancelled(emitter):
-    async def main():
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await once(emitter, "x")
-        assert emitter.listeners("x") == []
-        assert emitter.emit("x") is False
-
-    asyncio.run(main())
+async def test_waiting_can_be_cancelled(emitter):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await once(emitter, "x")
+    assert emitter.listeners("x") == []
+    assert emitter.emit("x") is False

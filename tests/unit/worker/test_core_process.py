@@ -86,96 +86,78 @@ async def served(certificate: Certificate) -> AsyncIterator[Served]:
         each.engine.close()
 
 
-def test_requests_refusals_and_events(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        async with served(certificate) as core:
-            await core.fill()
-            assert (await core.channel.request(m.WorkerDump())).router_ids == ["r"]
-            with pytest.raises(NotFoundError):
-                await core.channel.request(m.RouterDump(), "x")
-            with pytest.raises(UnsupportedError):
-                await core.channel.request(m.TransportProduceData(data_producer_id="x", type=m.DataType.DIRECT), "d")
-            told = asyncio.get_running_loop().create_future()
-            core.channel.subscribe("prod", told.set_result)
-            (stream,) = core.engine.handles("recv")
-            core.engine.emit(EngineEvent.NEW_STREAM, stream, 1111)
-            scores = (await asyncio.wait_for(told, 5)).scores
-            assert [(score.ssrc, score.score) for score in scores] == [(1111, 10)]
-
-    asyncio.run(scenario())
-
-
-def test_notifications_from_above(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        async with served(certificate) as core:
-            await core.fill()
-            core.channel.notify(m.ProducerSend(data=b"packet"), "prod")
-            await core.channel.request(m.WorkerDump())  # in order: so it has arrived
-            assert [data for _, data in core.engine.called("inject_rtp")] == [b"packet"]
-
-    asyncio.run(scenario())
-
-
-def test_more_events_than_a_turn_takes(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        async with served(certificate) as core:
-            await core.fill()
-            got: list[m.Notification] = []
-            core.channel.subscribe("d", got.append)
-            handle = core.engine.handles("transport")[1]
-            count = 3 * core_process.EVENTS_PER_TURN + 1
-            for number in range(count):
-                core.engine.emit(EngineEvent.RTCP, handle, number.to_bytes(2, "big"))
-            async with asyncio.timeout(5):
-                while len(got) < count:
-                    await asyncio.sleep(0.01)
-            assert got == [m.DirectTransportRtcp(data=n.to_bytes(2, "big")) for n in range(count)]
-
-    asyncio.run(scenario())
-
-
-def test_a_bad_event_costs_no_other(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        async with served(certificate) as core:
-            await core.fill()
-            got: list[m.Notification] = []
-            core.channel.subscribe("d", got.append)
-            (producer,) = core.engine.handles("producer")
-            core.engine.emit(EngineEvent.PRODUCER_TRACE, producer, "nonsense")
-            core.engine.emit(EngineEvent.RTCP, core.engine.handles("transport")[1], b"ok")
-            async with asyncio.timeout(5):
-                while not got:
-                    await asyncio.sleep(0.01)
-            assert any("event 13" in line for line in core.lines)
-
-    asyncio.run(scenario())
-
-
-def test_end_of_file_closes_everything(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        core = Served(certificate)
-        await core.open()
+async def test_requests_refusals_and_events(certificate: Certificate) -> None:
+    async with served(certificate) as core:
         await core.fill()
-        core.sock.shutdown(socket.SHUT_RDWR)  # as if the application had been killed
-        await asyncio.wait_for(core.task, 5)
-        assert core.engine.is_empty()
-        core.engine.close()
-        core.channel.close()
-        await core.channel.ended()
+        assert (await core.channel.request(m.WorkerDump())).router_ids == ["r"]
+        with pytest.raises(NotFoundError):
+            await core.channel.request(m.RouterDump(), "x")
+        with pytest.raises(UnsupportedError):
+            await core.channel.request(m.TransportProduceData(data_producer_id="x", type=m.DataType.DIRECT), "d")
+        told = asyncio.get_running_loop().create_future()
+        core.channel.subscribe("prod", told.set_result)
+        (stream,) = core.engine.handles("recv")
+        core.engine.emit(EngineEvent.NEW_STREAM, stream, 1111)
+        scores = (await asyncio.wait_for(told, 5)).scores
+        assert [(score.ssrc, score.score) for score in scores] == [(1111, 10)]
 
-    asyncio.run(scenario())
+
+async def test_notifications_from_above(certificate: Certificate) -> None:
+    async with served(certificate) as core:
+        await core.fill()
+        core.channel.notify(m.ProducerSend(data=b"packet"), "prod")
+        await core.channel.request(m.WorkerDump())  # in order: so it has arrived
+        assert [data for _, data in core.engine.called("inject_rtp")] == [b"packet"]
 
 
-def test_garbage_on_the_channel_ends_it(certificate: Certificate) -> None:
-    async def scenario() -> None:
-        core = Served(certificate)
-        await core.open()
-        os.write(core.sock.fileno(), b"\xff" * 64)
-        await asyncio.wait_for(core.task, 5)
-        core.engine.close()
-        await core.channel.ended()
+async def test_more_events_than_a_turn_takes(certificate: Certificate) -> None:
+    async with served(certificate) as core:
+        await core.fill()
+        got: list[m.Notification] = []
+        core.channel.subscribe("d", got.append)
+        handle = core.engine.handles("transport")[1]
+        count = 3 * core_process.EVENTS_PER_TURN + 1
+        for number in range(count):
+            core.engine.emit(EngineEvent.RTCP, handle, number.to_bytes(2, "big"))
+        async with asyncio.timeout(5):
+            while len(got) < count:
+                await asyncio.sleep(0.01)
+        assert got == [m.DirectTransportRtcp(data=n.to_bytes(2, "big")) for n in range(count)]
 
-    asyncio.run(scenario())
+
+async def test_a_bad_event_costs_no_other(certificate: Certificate) -> None:
+    async with served(certificate) as core:
+        await core.fill()
+        got: list[m.Notification] = []
+        core.channel.subscribe("d", got.append)
+        (producer,) = core.engine.handles("producer")
+        core.engine.emit(EngineEvent.PRODUCER_TRACE, producer, "nonsense")
+        core.engine.emit(EngineEvent.RTCP, core.engine.handles("transport")[1], b"ok")
+        async with asyncio.timeout(5):
+            while not got:
+                await asyncio.sleep(0.01)
+        assert any("event 13" in line for line in core.lines)
+
+
+async def test_end_of_file_closes_everything(certificate: Certificate) -> None:
+    core = Served(certificate)
+    await core.open()
+    await core.fill()
+    core.sock.shutdown(socket.SHUT_RDWR)  # as if the application had been killed
+    await asyncio.wait_for(core.task, 5)
+    assert core.engine.is_empty()
+    core.engine.close()
+    core.channel.close()
+    await core.channel.ended()
+
+
+async def test_garbage_on_the_channel_ends_it(certificate: Certificate) -> None:
+    core = Served(certificate)
+    await core.open()
+    os.write(core.sock.fileno(), b"\xff" * 64)
+    await asyncio.wait_for(core.task, 5)
+    core.engine.close()
+    await core.channel.ended()
 
 
 def test_media_thread_is_stopped_and_freed() -> None:

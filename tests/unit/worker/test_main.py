@@ -113,12 +113,9 @@ def test_pinning() -> None:
         ({"dtls_certificate_file": "/nonexistent/cert.pem", "dtls_private_key_file": "/x"}, "/nonexistent/cert.pem"),
     ],
 )
-def test_wrong_settings(wrong: dict[str, Any], reason: str, capfd: pytest.CaptureFixture[str]) -> None:
-    async def run() -> None:
-        with pytest.raises(TypeError, match=f"^wrong settings: .*{reason}"):
-            await ProcessSpawner().spawn(WorkerSettings(**wrong))
-
-    asyncio.run(run())
+async def test_wrong_settings(wrong: dict[str, Any], reason: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TypeError, match=f"^wrong settings: .*{reason}"):
+        await ProcessSpawner().spawn(WorkerSettings(**wrong))
     assert capfd.readouterr().err == ""
 
 

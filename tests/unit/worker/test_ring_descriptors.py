@@ -28,29 +28,23 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
-def test_opening_fails() -> None:
-    async def body() -> None:
-        door = Door(asyncio.get_running_loop())
-        before = descriptors()
-        with pytest.raises(BufferError):
-            rings_of(door).open(WorkerOpenRing(ring_id="ring", capacity=MIN_CAPACITY))
-        assert descriptors() == before
-
-    asyncio.run(body())
+async def test_opening_fails() -> None:
+    door = Door(asyncio.get_running_loop())
+    before = descriptors()
+    with pytest.raises(BufferError):
+        rings_of(door).open(WorkerOpenRing(ring_id="ring", capacity=MIN_CAPACITY))
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("offered", ["a ring", "two bells", "no memory"])
-def test_joining_fails(offered: str) -> None:
-    async def body() -> None:
-        door = Door(asyncio.get_running_loop())
-        before = descriptors()
-        address, token = door.offer(offer(offered))
-        with pytest.raises((BufferError, SfuError)):
-            await rings_of(door).join(WorkerJoinRing(ring_id="ring", door=DoorKey(address=address, token=token)))
-        door.close()
-        assert descriptors() == before
-
-    asyncio.run(body())
+async def test_joining_fails(offered: str) -> None:
+    door = Door(asyncio.get_running_loop())
+    before = descriptors()
+    address, token = door.offer(offer(offered))
+    with pytest.raises((BufferError, SfuError)):
+        await rings_of(door).join(WorkerJoinRing(ring_id="ring", door=DoorKey(address=address, token=token)))
+    door.close()
+    assert descriptors() == before
 
 
 def offer(what: str) -> Sequence[int]:
