@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -99,15 +98,6 @@ def resident(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(pid)
-
-
-async def until(condition: Callable[[], object], seconds: float) -> float:
-    """Waits for it and returns how long that took; TimeoutError says that it did not come true."""
-    begun = time.monotonic()
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-    return time.monotonic() - begun
 
 
 async def used(worker: Worker) -> dict[str, int]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from .processes import children, is_alive, until
+from waiting import until
+
+from .processes import children, is_alive
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = re.compile(r'([a-z_]+)(\{[a-z]+="(?:[^"\\]|\\["n\\])*"(?:,[a-z]+="(?:[^"\\]|\\["n\\])*")*\})? (\S+)')

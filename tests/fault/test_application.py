@@ -16,8 +16,9 @@ import pytest
 
 from sfu.bench.load import LoadProcess
 from sfu.bench.traffic import steady
+from waiting import until
 
-from .processes import is_alive, until
+from .processes import is_alive
 
 PROGRAM = Path(__file__).with_name("application.py")
 LIMIT = 2.0  # seconds after the end of the application

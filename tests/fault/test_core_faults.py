@@ -14,10 +14,10 @@ import pytest
 from sfu.bench.engine import CODECS
 from sfu_core.channel.process import WorkerExitError
 from vertical.pulse import CoreHungError
+from waiting import until
 
 from .call import Call
 from .house import House, house, send_signal
-from .processes import until
 
 RATE = 1000
 LOOPBACK: Any = {"protocol": "udp", "ip": "127.0.0.1"}

@@ -19,7 +19,9 @@ from sfu_core.mediasoup import Emitter, Mediasoup
 from sfu_core.mediasoup.extras import enhanced_once as once
 from sfu_core.stats import get_stats_factory
 from vertical import MediasoupVertical, spread
+from waiting import until
 
+from .direct import audio, send
 from .processes import is_alive
 from .remote import site
 
@@ -84,27 +86,11 @@ class Room:
         self.staying.on("rtp", self.arrived["staying"].append)
 
     async def publish(self, name: str, ssrc: int) -> Any:
-        codec = {"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2}
-        parameters = {"codecs": [codec], "encodings": [{"ssrc": ssrc}]}
-        return await self.transports[name].produce(kind="audio", rtp_parameters=parameters)
+        return await self.transports[name].produce(kind="audio", rtp_parameters=audio(ssrc))
 
     async def consume(self, name: str, producer: Any) -> Any:
         capabilities = self.routers[name].rtp_capabilities
         return await self.transports[name].consume(producer_id=producer.id, rtp_capabilities=capabilities)
-
-
-async def send(producer: Any, count: int, first: int = 0) -> None:
-    ssrc = producer.rtp_parameters["encodings"][0]["ssrc"]
-    for sequence in range(first, first + count):
-        head = bytes([0x80, 111]) + sequence.to_bytes(2, "big") + (sequence * 960).to_bytes(4, "big")
-        producer.send(head + ssrc.to_bytes(4, "big") + bytes(40))
-        await asyncio.sleep(0.001)
-
-
-async def until(condition: Any, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def opened(*hosts: LocalHost) -> tuple[MediasoupHorizontal, Room]:

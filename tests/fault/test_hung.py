@@ -15,10 +15,11 @@ import pytest
 from sfu_core.stats import get_stats_factory
 from vertical import MediasoupVertical
 from vertical.pulse import CoreHungError
+from waiting import until
 
 from .call import Call
 from .house import house
-from .processes import gil_held_in, mediasoup, until
+from .processes import gil_held_in, mediasoup
 
 ROOT = Path(__file__).parents[2]
 STUCK = 4.0  # seconds: twice what makes a media thread hung

@@ -10,10 +10,11 @@ import pytest
 
 from sfu.bench.engine import CODECS, published
 from sfu_core.errors import SfuError
+from waiting import until
 
 from .call import Call
 from .peer import TCP, UDP
-from .processes import create_worker, descriptors, until, until_used, used
+from .processes import create_worker, descriptors, until_used, used
 
 
 async def fill(create: Any, most: int = 1000) -> list[Any]:

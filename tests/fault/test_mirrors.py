@@ -11,8 +11,10 @@ import pytest
 
 from sfu.bench.engine import CODECS
 from vertical import MediasoupVertical, spread
+from waiting import until
 
-from .test_vertical import Room, all_cores, send, until
+from .direct import send
+from .test_vertical import Room, all_cores
 
 
 @pytest.mark.parametrize("victim", ["of the original", "of its consumers"])

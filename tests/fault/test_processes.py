@@ -18,6 +18,7 @@ from sfu_core.channel import process as process_module
 from sfu_core.channel.process import WorkerExitError
 from sfu_core.errors import SfuError, WorkerClosedError
 from sfu_core.mediasoup import Worker
+from waiting import until
 
 from .call import Call
 from .processes import (
@@ -28,7 +29,6 @@ from .processes import (
     is_alive,
     mediasoup,
     resident,
-    until,
     until_used,
     used,
 )

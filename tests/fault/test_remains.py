@@ -8,11 +8,11 @@ from collections import Counter
 from typing import Any
 
 from sfu_core._slab_read import SlabObject
+from waiting import until
 
 from .call import Call
 from .house import House, house, send_signal
 from .peer import KEY, SALT, TCP, UDP, Peer, publish
-from .processes import until
 from .tcp import TcpPeer
 
 SUITE = "AES_CM_128_HMAC_SHA1_80"

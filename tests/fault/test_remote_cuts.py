@@ -11,10 +11,11 @@ import pytest
 
 from horizontal import RemoteMediasoupServer, RequestTimeoutError, SessionLostError
 from sfu_core.errors import WorkerClosedError
+from waiting import until
 
 from .call import Call
 from .processes import is_alive
-from .remote import LOOPBACK, site, until
+from .remote import LOOPBACK, site
 
 CUT = 5.0
 SHORT_CUTS = 4

@@ -34,9 +34,10 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.codec import ProtocolError
 from sfu_core.errors import SfuError, UnsupportedError
 from tests.network.authority import Authority
+from waiting import until
 
 from .processes import is_alive, resident
-from .remote import raw, site, until
+from .remote import raw, site
 from .served import served
 
 SETTINGS: dict[str, Any] = {}

@@ -22,9 +22,10 @@ from horizontal.errors import AuthenticationError
 from sfu_core.errors import SfuError
 from tests.network.authority import Authority
 from tests.network.tcp_relay import TcpRelay
+from waiting import until
 
 from .call import Call
-from .processes import is_alive, until
+from .processes import is_alive
 from .served import ROOT, Served, served
 
 STACKS = {

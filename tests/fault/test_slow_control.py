@@ -6,9 +6,11 @@ import asyncio
 import random
 import time
 
+from waiting import until
+
 from .flood import dtls
 from .peer import Peer
-from .processes import gil_held, resident, until
+from .processes import gil_held, resident
 from .scene import scene
 from .tcp import TcpPeer
 

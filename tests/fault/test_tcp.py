@@ -12,10 +12,11 @@ from contextlib import ExitStack
 import pytest
 
 from sfu.bench.cpu import ProcessClock
+from waiting import until
 
 from . import flood
 from .peer import address_of
-from .processes import create_worker, resident, until, until_used, used
+from .processes import create_worker, resident, until_used, used
 from .scene import TCP, UDP, scene
 from .tcp import TcpPeer, closed_by_server, connections
 

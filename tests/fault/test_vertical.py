@@ -13,20 +13,12 @@ import pytest
 
 from sfu.bench.engine import CODECS
 from vertical import MediasoupVertical, spread
+from waiting import until
+
+from .direct import audio, send
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK: Any = {"protocol": "udp", "ip": "127.0.0.1"}
-
-
-def audio(ssrc: int) -> dict[str, Any]:
-    codec = {"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2}
-    return {"codecs": [codec], "encodings": [{"ssrc": ssrc}]}
-
-
-async def until(condition: Any, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def all_cores(vertical: MediasoupVertical, count: int) -> Any:
@@ -111,14 +103,6 @@ async def test_a_core_is_killed(number: signal.Signals) -> None:
         await send(room.producers[1], 20, first=300)
         await until(lambda: len(again) == 20)
         assert len(room.died) == 1
-
-
-async def send(producer: Any, count: int, first: int = 0) -> None:
-    ssrc = producer.rtp_parameters["encodings"][0]["ssrc"]
-    for sequence in range(first, first + count):
-        head = bytes([0x80, 111]) + sequence.to_bytes(2, "big") + (sequence * 960).to_bytes(4, "big")
-        producer.send(head + ssrc.to_bytes(4, "big") + bytes(40))
-        await asyncio.sleep(0.001)
 
 
 async def test_all_cores_are_killed_again_and_again() -> None:

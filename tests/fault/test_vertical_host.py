@@ -17,8 +17,9 @@ import pytest
 
 from sfu_core.errors import SfuError, WorkerClosedError
 from vertical import MediasoupVertical
+from waiting import until
 
-from .processes import children, is_alive, until
+from .processes import children, is_alive
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 3.0  # seconds after which all processes have ended

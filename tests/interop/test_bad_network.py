@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+
 from network.relay import Impairment, Relay
 
 from .call import LOOPBACK, OPUS, RELAY, UDP_BEHIND_RELAY, VIDEO_CODECS, longest_freeze, only, until

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from vertical.pipes import MakeLink
+from waiting import until
 
 from .two_cores import (
     LINKS,
@@ -15,7 +16,6 @@ from .two_cores import (
     rtp,
     shows_a_key_frame,
     stage,
-    until,
 )
 
 

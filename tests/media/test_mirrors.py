@@ -9,8 +9,9 @@ from typing import Any
 
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
+from waiting import until
 
-from .two_cores import CODECS, LINKS, Peer, Stage, audio, payload, rtp, shows_a_key_frame, stage, until
+from .two_cores import CODECS, LINKS, Peer, Stage, audio, payload, rtp, shows_a_key_frame, stage
 
 WORKERS = 3
 

@@ -18,6 +18,7 @@ from vertical.links import UdpLink
 from vertical.pipes import MakeLink
 from vertical.rings import best_link
 from vertical.switch import Switch
+from waiting import until
 
 CODECS: list[Any] = [
     {"kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2},
@@ -96,12 +97,6 @@ class Peer:
         asked = sum(each[1] == 206 and each[0] & 31 == 1 for packet in self.rtcp for each in blocks(packet))
         self.rtcp.clear()
         return asked
-
-
-async def until(condition: Any, seconds: float = 8.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Stage:

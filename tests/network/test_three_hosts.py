@@ -19,6 +19,7 @@ from horizontal import MediasoupHorizontal, RemoteMediasoupClient
 from network.relay import Impairment
 from network.wire import Wire, address, why_not
 from vertical import MediasoupVertical, spread
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "5f3a9c0e-only-for-this-test"
@@ -103,12 +104,6 @@ class Hosts:
 
 def _payload(number: int) -> bytes:
     return KEY_FRAME + MARKER + number.to_bytes(4, "big")
-
-
-async def until(condition: Any, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

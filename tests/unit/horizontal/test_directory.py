@@ -11,6 +11,7 @@ from horizontal import MediasoupHorizontal
 from horizontal.directory import Announcement, Announcer, Directory, Follower
 from sfu_core.errors import SfuError
 from sfu_core.version import VERSION
+from waiting import until
 
 EXPIRY = 0.6
 POLL = 0.05
@@ -66,12 +67,6 @@ class Cluster:
         worker = await self.horizontal.mediasoup.create_worker()
         assert worker.channel.place.host_id == name
         return worker
-
-
-async def until(condition, seconds=5.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def kill(announcer):

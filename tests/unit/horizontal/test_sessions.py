@@ -32,12 +32,7 @@ from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place, host_id
 from sfu_core.errors import NotFoundError, SfuError
 from sfu_core.mediasoup.extras import enhanced_once as once
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
+from waiting import until
 
 
 def newcomers(client):

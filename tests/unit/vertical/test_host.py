@@ -20,6 +20,7 @@ from vertical import MediasoupVertical, host_process, members
 from vertical.host import Forwarding, number_bytes
 from vertical.placement import spread
 from vertical.switch import FIRST_PID
+from waiting import until
 
 PLAIN = WorkerSettings()
 
@@ -43,12 +44,6 @@ def estate(runner, monkeypatch):
 def sockets():
     found = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
     return [link for each in found if each.is_symlink() and (link := os.readlink(each)).startswith("socket")]
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def room(estate, **options):

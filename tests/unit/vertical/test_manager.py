@@ -9,6 +9,7 @@ from sfu_core.errors import SfuError, WorkerClosedError
 from sfu_core.mediasoup import Emitter, Mediasoup
 from vertical import MediasoupVertical, manager, spread
 from vertical.cluster import Cluster
+from waiting import until
 
 
 @pytest.fixture
@@ -213,9 +214,3 @@ async def test_as_many_cores_as_the_base_can_carry_now(runner):
     vertical.destroy()
     await vertical.wait_destroyed()
     assert base.cluster.switches == []
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -13,17 +13,13 @@ from sfu_core.errors import SfuError, WorkerClosedError
 from vertical import members
 from vertical.cluster import BaseWorkers, Cluster, OwnCores, with_defaults
 from vertical.placement import fill_first
+from waiting import until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(members, "SAMPLE_INTERVAL", 0.02)
     monkeypatch.setattr(members, "RETRY_DELAYS", (0.005, 0.01))
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 async def busy(core, percent, stop):
@@ -259,6 +255,7 @@ async def test_own_cores_are_pinned(runner):
 
 async def test_workers_of_another_manager(house):
     """A vertical over a vertical, if only for once."""
+
     async def get_stats():
         return {"os": {"availableParallelism": 2}}
 

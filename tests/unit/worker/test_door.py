@@ -11,6 +11,7 @@ import pytest
 
 from sfu_core.worker import door as door_module
 from sfu_core.worker.door import MAX_DEPOSIT, MAX_VISITORS, Door, deposit, fetch
+from waiting import until
 
 SECRET = b"s" * 32
 
@@ -127,12 +128,6 @@ def test_nobody_listens_before_the_first_offer_or_after_closing() -> None:
 
 
 # Deposits
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def test_a_deposit_brings_a_descriptor_and_bytes_as_often_as_wanted() -> None:
