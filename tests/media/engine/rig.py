@@ -7,6 +7,7 @@ The endpoints write and read RTP with a few lines of their own, independent of t
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import socket
@@ -30,6 +31,30 @@ PROFILES = {
     1: (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
     2: (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
     3: (Policy.SRTP_PROFILE_AES128_CM_SHA1_32, 30),
+}
+# What the engine asks of a producer and of a stream that it sends, where a test asks for nothing.
+PRODUCER: dict[str, Any] = {
+    "mid": "",
+    "extensions": {},
+    "nack": False,
+    "pli": False,
+    "fir": False,
+    "feedback": 0,
+    "paused": False,
+    "key_frame_request_delay_ms": 0,
+    "packet_id": False,
+}
+SEND_STREAM: dict[str, Any] = {
+    "rtx_ssrc": 0,
+    "rtx_payload_type": -1,
+    "payload_types": [100],
+    "mid": "",
+    "cname": "publisher",
+    "extensions": [],
+    "nack": False,
+    "pipe": False,
+    "ignore_dtx": False,
+    "paused": False,
 }
 
 
@@ -205,17 +230,7 @@ class Publisher(Endpoint):
         self.seq, self.timestamp, self.sent = options.pop("seq", 65530), 4294960000, 0
         codecs = [(96, 101, VP8, 90000, -1), (97, 102, VP8, 90000, 96)] if self.video else [(111, 100, OPUS, 48000, -1)]
         self.pt = codecs[0][0]
-        defaults: dict[str, Any] = {
-            "mid": "0",
-            "extensions": {1: 1, 5: 5},
-            "nack": self.video,
-            "pli": self.video,
-            "fir": False,
-            "feedback": 0,
-            "paused": False,
-            "key_frame_request_delay_ms": 0,
-            "packet_id": False,
-        }
+        defaults = PRODUCER | {"mid": "0", "extensions": {1: 1, 5: 5}, "nack": self.video, "pli": self.video}
         rtx = (self.RTX_SSRC, 97) if self.video else (0, -1)
         self.producer, self.streams = rig.engine.add_producer(
             self.transport,
@@ -248,24 +263,13 @@ class Subscriber(Endpoint):
         super().__init__(rig, suite)
         video = publisher.video
         self.ssrc, self.rtx_ssrc = 5000 + len(rig.endpoints), 6000 + len(rig.endpoints)
-        rtx = options.pop("rtx", video)
-        defaults: dict[str, Any] = {
-            "payload_types": [101] if video else [100],
-            "mid": "a",
-            "cname": "publisher",
-            "extensions": [1, 4, 5],
-            "nack": video,
-            "pipe": False,
-            "ignore_dtx": False,
-            "paused": False,
-        }
+        defaults = SEND_STREAM | {"mid": "a", "extensions": [1, 4, 5], "nack": video}
+        if video:
+            defaults["payload_types"] = [101]
+        if options.pop("rtx", video):
+            defaults |= {"rtx_ssrc": self.rtx_ssrc, "rtx_payload_type": 102}
         self.stream = rig.engine.add_send_stream(
-            self.transport,
-            publisher.streams[0],
-            ssrc=self.ssrc,
-            rtx_ssrc=self.rtx_ssrc if rtx else 0,
-            rtx_payload_type=102 if rtx else -1,
-            **(defaults | options),
+            self.transport, publisher.streams[0], ssrc=self.ssrc, **(defaults | options)
         )
 
     @property
@@ -314,6 +318,24 @@ class Rig:
         for sock in self.sockets:
             sock.close()
         self.engine.close()
+
+
+def add_opus_producer(engine: Engine, transport: int, ssrc: int = 1111, **options: Any) -> tuple[int, list[int]]:
+    """Its handle, and those of its streams; without an SSRC it is found by the `mid`."""
+    codecs = [(111, 100, OPUS, 48000, -1)]
+    return engine.add_producer(transport, 0, codecs, [(ssrc, 0, "", 111)], **(PRODUCER | options))
+
+
+def link(one: Engine, other: Engine, capacity: int) -> tuple[mmap.mmap, int, int]:
+    """Rings between two cores: their memory, and the handle of each end."""
+    memfd = os.memfd_create("link")
+    os.ftruncate(memfd, 2 * (capacity + 4096))
+    memory = mmap.mmap(memfd, 2 * capacity)
+    ours, theirs = (os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2))
+    near = one.add_link(memfd, capacity, 0, ours, theirs)
+    far = other.add_link(memfd, capacity, 1, os.dup(theirs), os.dup(ours))
+    os.close(memfd)
+    return memory, near, far
 
 
 def bound_socket(ip: str = "127.0.0.1") -> socket.socket:

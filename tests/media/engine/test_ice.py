@@ -9,12 +9,21 @@ from collections.abc import Iterator
 import pytest
 from aioice import stun
 
+from tests.media.engine.ice import (
+    COMPLETED,
+    CONNECTED,
+    DATAGRAM,
+    DISCONNECTED,
+    HELLO,
+    ICE_STATE,
+    ICE_TUPLE,
+    PASSWORD,
+    binding,
+    drain,
+)
 from tests.media.engine.rig import MS, Rig, bound_socket
 
-NEW, CONNECTED, COMPLETED, DISCONNECTED = 0, 1, 2, 3
-ICE_STATE, ICE_TUPLE, DATAGRAM = 2, 3, 4
 GROUP = 7
-HELLO = bytes([22, 254, 253]) + bytes(60)
 
 
 class Server:
@@ -28,7 +37,7 @@ class Server:
         rig.run(1)
 
     def transport(self, name: str = "abcd", consent_ms: int = 30000, group: int = GROUP) -> int:
-        return self.rig.engine.add_webrtc_transport(group, name, "p" * 32, consent_ms)
+        return self.rig.engine.add_webrtc_transport(group, name, PASSWORD, consent_ms)
 
 
 class Peer:
@@ -42,33 +51,15 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.sock.sendto(data, self.server.address)
 
-    def check(
-        self,
-        name: str = "abcd",
-        password: str = "p" * 32,
-        nominate: bool = False,
-        nomination: int | None = None,
-        controlled: bool = False,
-    ) -> bytes:
-        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{name}:peer"
-        request.attributes["PRIORITY"] = 1845501695
-        request.attributes["ICE-CONTROLLED" if controlled else "ICE-CONTROLLING"] = 1234
-        if nominate:
-            request.attributes["USE-CANDIDATE"] = None
-        request.add_message_integrity(password.encode())
+    def check(self, name: str = "abcd", password: str = PASSWORD, **options: bool) -> bytes:
+        request = binding(name, password, **options)
         self.send(bytes(request))
         self.server.rig.run(1)
         self.id = request.transaction_id
         return bytes(request)
 
     def answers(self) -> list[bytes]:
-        found = []
-        while True:
-            try:
-                found.append(self.sock.recv(2048))
-            except BlockingIOError:
-                return found
+        return [data for data, _ in drain(self.sock)]
 
 
 def verified(answer: bytes, password: bytes) -> stun.Message:
@@ -90,7 +81,7 @@ def test_a_check_is_answered_and_connects(rig: Rig, server: Server) -> None:
     transport, peer = server.transport(), Peer(server)
     peer.check()
     (answer,) = peer.answers()
-    message = verified(answer, b"p" * 32)
+    message = verified(answer, PASSWORD.encode())
     assert message.message_class == stun.Class.RESPONSE
     assert message.transaction_id == peer.id
     assert message.attributes["XOR-MAPPED-ADDRESS"] == peer.sock.getsockname()
@@ -196,7 +187,7 @@ def test_a_restart_keeps_the_old_names_until_the_new_ones_are_used(rig: Rig, ser
     rig.engine.restart_ice(transport, "wxyz", "r" * 32)
     peer.check()
     (answer,) = peer.answers()
-    assert verified(answer, b"p" * 32).message_class == stun.Class.RESPONSE
+    assert verified(answer, PASSWORD.encode()).message_class == stun.Class.RESPONSE
     peer.check(name="wxyz", password="r" * 32)
     (answer,) = peer.answers()
     assert verified(answer, b"r" * 32).message_class == stun.Class.RESPONSE
@@ -209,7 +200,7 @@ def test_replies_and_indications_are_ignored(rig: Rig, server: Server) -> None:
     peer = Peer(server)
     message = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.RESPONSE)
     message.attributes["USERNAME"] = "abcd:peer"
-    message.add_message_integrity(b"p" * 32)
+    message.add_message_integrity(PASSWORD.encode())
     peer.send(bytes(message))
     rig.run(1)
     assert peer.answers() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import random
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.media.engine.rig import OPUS, VP8, Publisher, Rig, Subscriber
+from tests.media.engine.rig import OPUS, PRODUCER, SEND_STREAM, VP8, Publisher, Rig, Subscriber, link
 
 CAPACITY = 65536
 PLI = (206, 1)
@@ -21,13 +20,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.a, self.b = Rig(), Rig()
-        memfd = os.memfd_create("link")
-        os.ftruncate(memfd, 2 * (CAPACITY + 4096))
-        self.memory = mmap.mmap(memfd, 2 * CAPACITY)
-        bells = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
-        self.link_a = self.a.engine.add_link(memfd, CAPACITY, 0, bells[0], bells[1])
-        self.link_b = self.b.engine.add_link(memfd, CAPACITY, 1, os.dup(bells[1]), os.dup(bells[0]))
-        os.close(memfd)
+        self.memory, self.link_a, self.link_b = link(self.a.engine, self.b.engine, CAPACITY)
 
     def run(self, milliseconds: int, each: Any = None) -> None:
         for elapsed in range(milliseconds):
@@ -57,31 +50,14 @@ class Pipe(Publisher):
             self.out,
             source.streams[0],
             ssrc=31337,
-            rtx_ssrc=0,
-            rtx_payload_type=-1,
-            payload_types=[pt],
-            mid="",
-            cname="publisher",
-            extensions=[],
-            nack=False,
-            pipe=True,
-            ignore_dtx=False,
-            paused=False,
+            **(SEND_STREAM | {"payload_types": [pt], "pipe": True}),
         )
         self.producer, self.streams = b.add_producer(
             self.transport,
             int(source.video),
             [(pt, pt, codec, rate, -1)],
             [(31337, 0, "", pt)],
-            mid="",
-            extensions={},
-            nack=False,
-            pli=source.video,
-            fir=False,
-            feedback=0,
-            paused=paused,
-            key_frame_request_delay_ms=0,
-            packet_id=False,
+            **(PRODUCER | {"pli": source.video, "paused": paused}),
         )
 
     def close(self) -> None:

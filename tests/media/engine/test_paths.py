@@ -5,27 +5,21 @@ import struct
 
 import pytest
 
-from tests.media.engine.rig import OPUS, Endpoint, Publisher, Rig, Rtp, Subscriber, bound_socket, parse_rtp
+from tests.media.engine.rig import (
+    OPUS,
+    PRODUCER,
+    SEND_STREAM,
+    Endpoint,
+    Publisher,
+    Rig,
+    Rtp,
+    Subscriber,
+    add_opus_producer,
+    bound_socket,
+    parse_rtp,
+)
 
 NEW_STREAM, TUPLE, RTP_EVENT = 7, 5, 10
-
-
-def opus_producer(rig: Rig, transport: int, ssrc: int = 1111) -> tuple[int, list[int]]:
-    return rig.engine.add_producer(
-        transport,
-        0,
-        [(111, 100, OPUS, 48000, -1)],
-        [(ssrc, 0, "", 111)],
-        mid="",
-        extensions={},
-        nack=False,
-        pli=False,
-        fir=False,
-        feedback=0,
-        paused=False,
-        key_frame_request_delay_ms=0,
-        packet_id=False,
-    )
 
 
 def opus_packet(seq: int, ssrc: int = 1111) -> bytes:
@@ -38,7 +32,7 @@ def test_comedia_locks_the_first_genuine_sender(rig: Rig) -> None:
     transport = rig.engine.add_plain_transport(
         rig.engine.add_socket(inside.detach(), 1, 0), 0, comedia=True, srtp=False, pipe=False
     )
-    opus_producer(rig, transport)
+    add_opus_producer(rig.engine, transport)
     first.sendto(b"\x80\x00garbage", address)
     first.sendto(opus_packet(1, ssrc=42), address)
     rig.run(1)
@@ -66,21 +60,7 @@ def test_rtcp_on_its_own_port(rig: Rig) -> None:
         pipe=False,
     )
     rig.engine.connect_plain(transport, "127.0.0.1", rtp_out.getsockname()[1], rtcp_port)
-    rig.engine.add_send_stream(
-        transport,
-        publisher.streams[0],
-        ssrc=5,
-        rtx_ssrc=0,
-        rtx_payload_type=-1,
-        payload_types=[100],
-        mid="",
-        cname="x",
-        extensions=[],
-        nack=False,
-        pipe=False,
-        ignore_dtx=False,
-        paused=False,
-    )
+    rig.engine.add_send_stream(transport, publisher.streams[0], ssrc=5, **SEND_STREAM)
     rig.run(1)
     rig.run(2000, lambda ms: publisher.publish() if ms % 20 == 0 else None)
     assert parse_rtp(rtp_out.recv(2000)).ssrc == 5
@@ -115,21 +95,7 @@ def test_unknown_ssrcs_leave_no_state(rig: Rig) -> None:
 def test_an_ssrc_is_claimed_by_mid(rig: Rig) -> None:
     endpoint = Endpoint(rig)
     rig.engine.set_recv_extensions(endpoint.transport, {1: 4})
-    _, streams = rig.engine.add_producer(
-        endpoint.transport,
-        0,
-        [(111, 100, OPUS, 48000, -1)],
-        [(0, 0, "", 111)],
-        mid="m1",
-        extensions={1: 4},
-        nack=False,
-        pli=False,
-        fir=False,
-        feedback=0,
-        paused=False,
-        key_frame_request_delay_ms=0,
-        packet_id=False,
-    )
+    _, streams = add_opus_producer(rig.engine, endpoint.transport, 0, mid="m1", extensions={1: 4})
     rig.run(1)
     for number, mid in enumerate([b"m2", b"m1", b""]):
         extensions = {4: mid} if mid else {}
@@ -143,22 +109,8 @@ def test_an_ssrc_is_claimed_by_mid(rig: Rig) -> None:
 
 def test_direct_transports_take_and_give_packets(rig: Rig) -> None:
     transport = rig.engine.add_direct_transport()
-    producer, streams = opus_producer(rig, transport)
-    stream = rig.engine.add_send_stream(
-        transport,
-        streams[0],
-        ssrc=77,
-        rtx_ssrc=0,
-        rtx_payload_type=-1,
-        payload_types=[100],
-        mid="",
-        cname="x",
-        extensions=[],
-        nack=False,
-        pipe=False,
-        ignore_dtx=False,
-        paused=False,
-    )
+    producer, streams = add_opus_producer(rig.engine, transport)
+    stream = rig.engine.add_send_stream(transport, streams[0], ssrc=77, **SEND_STREAM)
     for seq in range(20):
         rig.engine.inject_rtp(producer, opus_packet(seq))
     rig.run(2)
@@ -227,7 +179,7 @@ def test_every_published_stream_may_send_reports(rig: Rig) -> None:
     """More streams than a transport has places for senders without media."""
     endpoint = Endpoint(rig, suite=1)
     for ssrc in range(100, 140):
-        opus_producer(rig, endpoint.transport, ssrc)
+        add_opus_producer(rig.engine, endpoint.transport, ssrc)
     rig.run(1)
     for ssrc in range(100, 140):
         endpoint.send(opus_packet(1, ssrc))
@@ -241,19 +193,7 @@ def test_a_refused_call_takes_no_slot(rig: Rig) -> None:
     before = rig.engine.slots_used()
     with pytest.raises(TypeError, match="not among the codecs"):
         rig.engine.add_producer(
-            publisher.transport,
-            0,
-            [(111, 100, OPUS, 48000, -1)],
-            [(7, 0, "", 112)],
-            mid="",
-            extensions={},
-            nack=True,
-            pli=False,
-            fir=False,
-            feedback=0,
-            paused=False,
-            key_frame_request_delay_ms=0,
-            packet_id=False,
+            publisher.transport, 0, [(111, 100, OPUS, 48000, -1)], [(7, 0, "", 112)], **(PRODUCER | {"nack": True})
         )
     with pytest.raises(TypeError, match="payload_types"):
         Subscriber(rig, publisher, payload_types=[100, 200])

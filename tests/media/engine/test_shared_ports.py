@@ -1,167 +1,22 @@
-"""Ports that cores share: what comes to the wrong core finds its owner, and nothing else finds anything.
-
-Each core has a port of its own here, so that a test decides which core a datagram comes to.
-"""
+"""Ports that cores share: what comes to the wrong core finds its owner, and nothing else finds anything."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import random
-import socket
 import struct
-from collections.abc import Iterator
-from itertools import combinations
 
 import pytest
 from aioice import stun
 from pylibsrtp import Policy, Session
 
-from sfu_core._flows import Flows, new_table
-from tests.media.engine.rig import MS, OPUS, PROFILES, Rig, Rtp, Subscriber, bound_socket
-from tests.media.engine.test_ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_STATE, ICE_TUPLE
+from tests.media.engine.ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_TUPLE, PASSWORD, binding
+from tests.media.engine.rig import PROFILES, Rtp, Subscriber, add_opus_producer, bound_socket
+from tests.media.engine.shared import CAPACITY, SHARE, Core, Host, Peer, name
 
-CAPACITY = 65536
-GROUP, SHARE, UDP, TCP = 9, 5, 1, 2
-PASSWORD = "p" * 32
 STALE_MS = 6000
 INGRESS = 3
 RTP, RTCP_ISH = bytes([0x80, 111]) + bytes(50), bytes([0x80, 200]) + bytes(50)
-
-
-def name(core: int, rest: str = "abcdef") -> str:
-    """A user name fragment of that core."""
-    return f"0{core}{rest}"
-
-
-class Core(Rig):
-    """One of several, with a socket of its own on the shared listener."""
-
-    def __init__(self, table: int, number: int, ip: str) -> None:
-        super().__init__()
-        self.number = number
-        self.ip = ip
-        self.share = self.engine.add_share(table, SHARE, number)
-        sock = bound_socket(ip)
-        self.address = sock.getsockname()[:2]
-        self.socket = self.engine.add_socket(sock.detach(), UDP, GROUP, self.share, 0)
-        listening = socket.create_server((ip, 0), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
-        listening.setblocking(False)
-        self.tcp_address = listening.getsockname()[:2]
-        self.tcp_socket = self.engine.add_socket(listening.detach(), TCP, GROUP, self.share, 1)
-        self.links: dict[int, int] = {}
-
-    def transport(self, rest: str = "abcdef", consent_ms: int = 30000) -> int:
-        return self.engine.add_webrtc_transport(GROUP, name(self.number, rest), PASSWORD, consent_ms)
-
-    def adopt(self) -> tuple[str, int]:
-        """A socket of a core that died; its address."""
-        sock = bound_socket(self.ip)
-        address = sock.getsockname()[:2]
-        self.engine.add_socket(sock.detach(), UDP, GROUP, self.share, 0)
-        return address
-
-    def states(self, transport: int) -> list[int]:
-        return [event[2] for event in self.events if event[0] == ICE_STATE and event[1] == transport]
-
-    def count(self, counter: str) -> int:
-        return self.engine.core_stats().get(counter, 0)
-
-
-class Host:
-    """Cores that share a port, on one clock."""
-
-    def __init__(self, count: int = 3, ip: str = "127.0.0.1") -> None:
-        self.ip = ip
-        self.table = new_table(count + 1)
-        self.cores = [Core(self.table, number, ip) for number in range(count)]
-        self.view = Flows(self.table, count)  # of a core that has nothing
-        self.memories: dict[tuple[int, int], mmap.mmap] = {}
-        for pair in combinations(range(count), 2):
-            self.join(*pair)
-        self.peers: list[Peer] = []
-        self.run(1)
-
-    def join(self, first: int, second: int) -> None:
-        memfd = os.memfd_create("link")
-        os.ftruncate(memfd, 2 * (CAPACITY + 4096))
-        self.memories[first, second] = mmap.mmap(memfd, 2 * CAPACITY)
-        bells = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
-        ends = [(bells[0], bells[1]), (os.dup(bells[1]), os.dup(bells[0]))]
-        for side, (here, there) in enumerate(((first, second), (second, first))):
-            core = self.cores[here]
-            core.links[there] = core.engine.add_link(memfd, CAPACITY, side, *ends[side])
-            core.engine.set_neighbour(there, core.links[there])
-        os.close(memfd)
-
-    def run(self, milliseconds: int) -> None:
-        now = max(core.now for core in self.cores)
-        for _ in range(milliseconds):
-            for core in self.cores:
-                core.now = now
-                core.run(1)
-            now += MS
-
-    def pass_time(self, milliseconds: int) -> None:
-        for core in self.cores:
-            core.now += milliseconds * MS
-        self.run(1)
-
-    def owner(self, peer: Peer) -> int | None:
-        found = self.view.owner(0, *peer.address)
-        return None if found is None else found[0]
-
-    def close(self) -> None:
-        for peer in self.peers:
-            peer.sock.close()
-        for core in self.cores:
-            core.close()
-        for memory in self.memories.values():
-            memory.close()
-        os.close(self.table)
-
-
-class Peer:
-    """One address of a client."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.sock = bound_socket(host.ip)
-        self.address = self.sock.getsockname()[:2]
-        host.peers.append(self)
-
-    def send(self, data: bytes, to: Core | tuple[str, int]) -> None:
-        self.sock.sendto(data, to.address if isinstance(to, Core) else to)
-
-    def check(
-        self, user: str, to: Core | tuple[str, int], password: str = PASSWORD, nominate: bool = True
-    ) -> stun.Message:
-        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{user}:peer"
-        request.attributes["PRIORITY"] = 1845501695
-        request.attributes["ICE-CONTROLLING"] = 1234
-        if nominate:
-            request.attributes["USE-CANDIDATE"] = None
-        request.add_message_integrity(password.encode())
-        self.send(bytes(request), to)
-        self.host.run(2)
-        return request
-
-    def answers(self) -> list[tuple[bytes, tuple[str, int]]]:
-        found = []
-        while True:
-            try:
-                data, sender = self.sock.recvfrom(2048)
-                found.append((data, sender[:2]))
-            except BlockingIOError:
-                return found
-
-
-@pytest.fixture(params=["127.0.0.1", "::1"])
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    host = Host(ip=request.param)
-    yield host
-    host.close()
 
 
 class Caller(Peer):
@@ -176,21 +31,7 @@ class Caller(Peer):
         home.engine.set_srtp(self.transport, 1, theirs, ours)
         self.protect = Session(Policy(ours, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
         self.video = False
-        self.producer, self.streams = home.engine.add_producer(
-            self.transport,
-            0,
-            [(111, 100, OPUS, 48000, -1)],
-            [(1111, 0, "", 111)],
-            mid="0",
-            extensions={},
-            nack=False,
-            pli=False,
-            fir=False,
-            feedback=0,
-            paused=False,
-            key_frame_request_delay_ms=0,
-            packet_id=False,
-        )
+        self.producer, self.streams = add_opus_producer(home.engine, self.transport, mid="0")
         self.heard = Subscriber(home, self)  # type: ignore[arg-type]
         host.run(1)
 
@@ -258,11 +99,7 @@ def test_ten_thousand_spoofed_addresses_leave_nothing(host: Host) -> None:
     caller = Caller(host, b)
     caller.check(name(1, "caller"), a)
     host.run(1)
-    spoofed = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-    spoofed.attributes["USERNAME"] = f"{name(1, 'caller')}:peer"
-    spoofed.attributes["PRIORITY"] = 1
-    spoofed.attributes["ICE-CONTROLLING"] = 1
-    spoofed.add_message_integrity(b"q" * 32)
+    spoofed = binding(name(1, "caller"), "q" * 32)
     peers = [Peer(host) for _ in range(200)]
     for turn in range(50):
         for number, peer in enumerate(peers):
@@ -284,8 +121,8 @@ def test_strangers_do_not_fill_the_ring_that_calls_need(host: Host) -> None:
     caller = Caller(host, b)
     caller.check(name(1, "caller"), a)
     stranger = Peer(host)
-    spoofed = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-    spoofed.attributes["USERNAME"] = f"{name(1)}:{'x' * 400}"
+    spoofed = binding(name(1), "")
+    spoofed.attributes["USERNAME"] += "x" * 400
     for _ in range(30):  # b does not read
         for _ in range(20):
             stranger.send(bytes(spoofed), a)

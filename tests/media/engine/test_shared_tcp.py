@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
 from aioice import stun
 
+from tests.media.engine.ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_TUPLE, PASSWORD, binding
 from tests.media.engine.rig import MS
-from tests.media.engine.test_ice import COMPLETED, CONNECTED, DATAGRAM, HELLO, ICE_TUPLE
-from tests.media.engine.test_shared_ports import GROUP, PASSWORD, SHARE, TCP, Core, Host, Peer, name
+from tests.media.engine.shared import GROUP, SHARE, TCP, Core, Host, Peer, name
 
 CONNECTION = 16
-
-
-@pytest.fixture(params=["127.0.0.1", "::1"])
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    host = Host(ip=request.param)
-    yield host
-    host.close()
 
 
 class Stream(Peer):
@@ -96,11 +88,7 @@ def test_what_was_read_before_goes_along(host: Host) -> None:
     """Garbage before the request, and half a frame behind it."""
     a, b, _ = host.cores
     transport, peer = b.transport(), Stream(host, a)
-    request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{name(1)}:peer"
-    request.attributes["PRIORITY"] = 1
-    request.attributes["ICE-CONTROLLING"] = 1
-    request.add_message_integrity(PASSWORD.encode())
+    request = binding(name(1))
     whole = b"".join(len(each).to_bytes(2, "big") + each for each in (HELLO, bytes(request), HELLO))
     peer.sock.send(whole[:-30])
     host.run(1)
@@ -169,9 +157,7 @@ def test_who_brings_to_a_socket_that_is_gone_brings_nothing(host: Host) -> None:
 def test_what_nobody_took_is_closed_with_the_engine(host: Host) -> None:
     a, _, _ = host.cores
     peer = Stream(host, a)
-    request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-    request.attributes["USERNAME"] = f"{name(1)}:peer"
-    peer.send(bytes(request))
+    peer.send(bytes(binding(name(1), "")))
     a.engine.step(a.now + MS)
     a.engine.close()
     assert peer.is_closed()

@@ -14,7 +14,7 @@ import pytest
 
 from sfu_core._engine import Engine
 from sfu_core._slab_read import TABLES, SlabObject, SlabReader
-from tests.media.engine.rig import GCM_128, OPUS, Publisher, Rig, Subscriber, bound_socket
+from tests.media.engine.rig import GCM_128, Publisher, Rig, Subscriber, add_opus_producer, bound_socket
 
 CORE = 4096  # where the first table starts: one record of counters, behind its head the pen
 HEADER = struct.Struct("=4Q")
@@ -272,10 +272,7 @@ def test_a_stream_that_did_not_get_its_ssrc_does_not_take_it_along(rig: Rig) -> 
     """Two producers of one transport claim the same SSRC; the end of the second leaves the first one's entry."""
     publisher = Publisher(rig, "audio")
     subscriber = Subscriber(rig, publisher)
-    second, _ = rig.engine.add_producer(
-        publisher.transport, 0, [(111, 100, OPUS, 48000, -1)], [(publisher.SSRC, 0, "", 111)], mid="1", extensions={},
-        nack=False, pli=False, fir=False, feedback=0, paused=False, key_frame_request_delay_ms=0, packet_id=False,
-    )  # fmt: skip
+    second, _ = add_opus_producer(rig.engine, publisher.transport, publisher.SSRC, mid="1")
     rig.run(2)
     rig.engine.close_producer(second)
     rig.run(2)
