@@ -91,23 +91,20 @@ class Page:
             yield f"- `{each.encode_name}`: {self.kind(each.type)}{default}"
 
     def request(self, kind: Any) -> Iterator[str]:
-        yield f"### {kind.METHOD:d} {kind.NAME}"
-        yield ""
-        yield from described(kind, m.Request)
-        lines = list(self.fields(kind))
-        yield from lines
+        yield from self.message(kind.METHOD, kind, m.Request)
         answer = "nil" if kind.RESPONSE is None else self.kind(self.info(kind.RESPONSE))
-        yield from ([""] if lines else [])
         yield f"Answer: {answer}"
         yield ""
 
     def notification(self, kind: Any) -> Iterator[str]:
-        yield f"### {kind.EVENT:d} {kind.NAME}"
+        yield from self.message(kind.EVENT, kind, m.Notification)
+
+    def message(self, number: int, kind: Any, base: type) -> Iterator[str]:
+        yield f"### {number:d} {kind.NAME}"
         yield ""
-        yield from described(kind, m.Notification)
-        lines = list(self.fields(kind))
-        yield from lines
-        yield from ([""] if lines else [])
+        yield from described(kind, base)
+        if lines := list(self.fields(kind)):
+            yield from [*lines, ""]
 
     @staticmethod
     def info(of: Any) -> Any:

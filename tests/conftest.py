@@ -6,12 +6,15 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 os.environ.setdefault("SFU_LEASES", "off")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; what tests interrupt inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
