@@ -98,12 +98,12 @@ class Call:
         """Packets that have arrived so far."""
         return (await self._sinks.counted())["packets"]
 
-    async def end(self) -> Count:
-        """No more packets; what came of them."""
+    async def end(self, patience: float = PATIENCE) -> Count:
+        """No more packets; what came of them. Where some are lost, all of `patience` is waited."""
         assert self._sending is not None
         self._over = True
         await self._sending
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while await self.delivered() < self._sent * self._fan_out and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         received = await self._sinks.end_count()
