@@ -19,8 +19,6 @@ from sfu_core.channel.process import ProcessChannel, ProcessSpawner, WorkerExitE
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.worker.main import CONTROL_NICE
 
-pytest.importorskip("sfu_core._engine")
-
 
 def with_core(scenario: Callable[[ProcessChannel], Awaitable[None]], settings: WorkerSettings | None = None) -> None:
     async def run() -> None:

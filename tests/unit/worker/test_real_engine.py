@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sfu_core._engine import Engine
 from sfu_core.channel import messages as m
 from sfu_core.worker.certificate import Certificate
 from sfu_core.worker.core_process import MediaThread
 
 from .conftest import World, listen_info
 from .test_webrtc_transport import on_server, server, webrtc
-
-engine_module = pytest.importorskip("sfu_core._engine")
 
 TCP = m.TransportProtocol.TCP
 
@@ -25,7 +24,7 @@ TCP = m.TransportProtocol.TCP
 def real(certificate: Certificate) -> Iterator[World]:
     before = len(os.listdir("/proc/self/fd"))
     loop = asyncio.new_event_loop()
-    engine = engine_module.Engine(transports=64, producers=64, recv_streams=64, send_streams=256)
+    engine = Engine(transports=64, producers=64, recv_streams=64, send_streams=256)
     media = MediaThread(engine)
     media.start()
     world = World(loop, lambda: certificate, engine)
