@@ -290,30 +290,34 @@ async def test_a_core_dies_while_it_is_made(linked, turns, victim):
 async def test_a_link_that_cannot_be_made(house):
     """Whoever waits hears why; the next one tries anew."""
     producer, far = await house.pair()
-    house.cores[1].engine.add_link_transport, working = _no_room, house.cores[1].engine.add_link_transport
-    results = await asyncio.gather(*(house.consume(far, producer) for _ in range(3)), return_exceptions=True)
+    with no_room(house.cores[1], "add_link_transport"):
+        results = await asyncio.gather(*(house.consume(far, producer) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [SfuError] * 3
     assert house.pipes.count == house.pipes.links == 0
     await house.quiet()
     assert [len(core.pipes()) for core in house.cores] == [0, 0]
-    house.cores[1].engine.add_link_transport = working
     await house.consume(far, producer)
     assert house.pipes.count == 1
 
 
-def _no_room(*args, **options):
-    raise BufferError("no room for a transport")
+@contextlib.contextmanager
+def no_room(core, method):
+    """Its engine refuses."""
+
+    def refuse(*args, **options):
+        raise BufferError("no room for a transport")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core.engine, method, refuse)
+        yield
 
 
 @pytest.mark.parametrize("failing", ["add_producer", "add_send_stream"])
 async def test_a_half_that_cannot_be_made_takes_the_other_along(linked, failing):
     producer, far = await linked.pair()
     core = linked.cores[1 if failing == "add_producer" else 0]
-    working = getattr(core.engine, failing)
-    setattr(core.engine, failing, _no_room)
-    with pytest.raises(SfuError, match="no room"):
+    with no_room(core, failing), pytest.raises(SfuError, match="no room"):
         await linked.consume(far, producer)
-    setattr(core.engine, failing, working)
     await linked.quiet()
     assert [producers_on(core) for core in linked.cores] == [1, 0]
     assert [len(core.engine.live["send"]) for core in linked.cores] == [0, 0]
@@ -322,10 +326,8 @@ async def test_a_half_that_cannot_be_made_takes_the_other_along(linked, failing)
 
 async def test_a_consumer_that_is_refused_leaves_no_pipe(house):
     producer, far = await house.pair()
-    house.cores[1].engine.add_send_stream, working = _no_room, house.cores[1].engine.add_send_stream
-    with pytest.raises(SfuError, match="no room"):
+    with no_room(house.cores[1], "add_send_stream"), pytest.raises(SfuError, match="no room"):
         await house.consume(far, producer)
-    house.cores[1].engine.add_send_stream = working
     await house.quiet()
     assert house.pipes.count == house.pipes.links == 0
 
@@ -446,10 +448,8 @@ async def test_the_ring_of_a_dead_core_is_given_up(house):
 
 async def test_a_ring_that_cannot_be_joined(house):
     producer, far = await house.pair()
-    house.cores[1].engine.add_link, working = _no_room, house.cores[1].engine.add_link
-    with pytest.raises(SfuError, match="no room"):
+    with no_room(house.cores[1], "add_link"), pytest.raises(SfuError, match="no room"):
         await house.consume(far, producer)
-    house.cores[1].engine.add_link = working
     await house.quiet()
     assert [len(core.engine.live["link"]) for core in house.cores] == [0, 0]
     await house.consume(far, producer)
