@@ -81,8 +81,9 @@ async def test_a_shared_port(worker):
     info = LOOPBACK | {"port": free_port(), "flags": {"udpReusePort": True}}
     first = await worker.create_webrtc_server(listen_infos=[info])
     second = await worker.create_webrtc_server(listen_infos=[info])
-    first.close()
-    second.close()
+    for server in (first, second):
+        assert [each["port"] for each in (await server.dump())["udpSockets"]] == [info["port"]]
+        server.close()
 
 
 async def test_its_transports(worker, room, server):

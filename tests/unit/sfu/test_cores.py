@@ -125,14 +125,18 @@ def test_port(tmp_path: Path) -> None:
 
 
 def test_storm(tmp_path: Path) -> None:
-    for row in run(tmp_path, "storm"):
+    rows = run(tmp_path, "storm")
+    assert rows[0]["cores"] == 1
+    for row in rows:
         assert row["joinsPerSecond"] > 50 and row["failed"] == 0
         assert 0 < row["quietP50Us"][1] <= row["quietP99Us"][1]
         assert 0 < row["stormP50Us"][1] <= row["stormP99Us"][1]
 
 
 def test_idle(tmp_path: Path) -> None:
-    for row in run(tmp_path, "idle"):
+    rows = run(tmp_path, "idle")
+    assert rows[0]["cores"] == 1
+    for row in rows:
         assert 0 < row["startSeconds"][1] < 30
         assert row["idlePercent"][1] < 20
 
