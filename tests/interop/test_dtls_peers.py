@@ -21,6 +21,8 @@ from sfu_core.channel.messages import DtlsRole, DtlsState, FingerprintAlgorithm,
 from sfu_core.worker.certificate import Certificate, fingerprint
 from sfu_core.worker.dtls import DtlsEndpoint
 
+from .plain import free_port
+
 SHA256 = FingerprintAlgorithm.SHA256
 OURS, THEIRS = Certificate.generate(), Certificate.generate()
 TIME_LIMIT = 20.0
@@ -108,12 +110,6 @@ class OpenSsl:
         self.process.kill()
         self.process.communicate()
         self.socket.close()
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=[DtlsRole.CLIENT, DtlsRole.SERVER], ids=["we-client", "we-server"])
