@@ -125,16 +125,18 @@ class _Rounds:
         """After the last round."""
 
     async def _run(self) -> None:
-        works = True
+        works, task = True, asyncio.current_task()
         while True:
+            failure = None
             try:
                 await self._work()
             except Exception as error:
-                if works:
-                    self._failed(error)
-                works = False
-            else:
-                works = True
+                failure = error
+            if task is not None and task.cancelling():
+                return  # the client of Redis kept it to itself
+            if failure is not None and works:
+                self._failed(failure)
+            works = failure is None
             await asyncio.sleep(self._interval)
 
 

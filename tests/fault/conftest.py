@@ -32,4 +32,7 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 def belongings() -> list[Any]:
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid"):  # of a child that has ended: it is about to end, too
+            thread.join(1)
     return [children(), descriptors(), shared_mappings(), set(threading.enumerate())]

@@ -12,8 +12,9 @@ import pytest
 
 from horizontal import RemoteMediasoupClient
 from sfu_core.mediasoup.extras import enhanced_once as once
+from waiting import until
 
-from .remote import LOOPBACK, Site, site, until
+from .remote import LOOPBACK, Site, site
 from .test_remote_cuts import audio
 
 CODECS: Any = [{"kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2}]

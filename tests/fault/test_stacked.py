@@ -16,9 +16,9 @@ from horizontal import MediasoupHorizontal, RemoteMediasoupClient, RemoteMediaso
 from horizontal.pids import split_pid
 from sfu_core.errors import InvalidStateError
 from vertical import MediasoupVertical
+from waiting import until
 
 from .processes import children, is_alive
-from .remote import until
 
 EVENTS = ("mediasoup", "destroy", "error", "workerdied", "coredied", "hostlost", "hostleave", "died", "close")
 

@@ -1,6 +1,7 @@
 """The directory: servers join, drain, leave, are killed; Redis restarts. On a real Redis where there is one."""
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 
 import pytest
@@ -8,7 +9,7 @@ from fake_hosts import FakeHost, News
 from fake_redis import PROGRAM, MemoryServer, RedisServer
 
 from horizontal import MediasoupHorizontal
-from horizontal.directory import Announcement, Announcer, Directory, Follower
+from horizontal.directory import Announcement, Announcer, Directory, Follower, _Rounds
 from sfu_core.errors import SfuError
 from sfu_core.version import VERSION
 from waiting import until
@@ -42,12 +43,14 @@ async def cluster(kind):
             raise SfuError(f"no client for {url}")
         return hosts.setdefault(url, FakeHost(url))
 
-    async with (
-        MediasoupHorizontal() as horizontal,
-        Follower(directory, horizontal, make_member, interval=POLL) as follower,
-    ):
-        yield Cluster(server, directory, horizontal, follower, hosts)
-    await server.end()
+    try:
+        async with (
+            MediasoupHorizontal() as horizontal,
+            Follower(directory, horizontal, make_member, interval=POLL) as follower,
+        ):
+            yield Cluster(server, directory, horizontal, follower, hosts)
+    finally:
+        await server.end()
 
 
 class Cluster:
@@ -192,3 +195,16 @@ async def test_the_horizontal_ends_first(kind):
         assert each.hosts["ws://a"].destroyed
         await asyncio.sleep(3 * POLL)
         assert each.news.of("error") == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_rounds_end_though_a_library_keeps_the_cancellation_to_itself(fails):
+    class Rounds(_Rounds):
+        async def _work(self):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            if fails:
+                raise TimeoutError
+
+    async with asyncio.timeout(2), Rounds(60):
+        await asyncio.sleep(0)
