@@ -55,7 +55,7 @@ async def check(test: Awaitable[Any], patience: float | None, ending: float | No
         if ending is not None and (left := asyncio.all_tasks() - before):
             _, left = await asyncio.wait(left, timeout=ending)
     finally:
-        gc.collect()  # what nobody waits for any more tells of its exception
+        gc.collect(0)  # what nobody waits for any more tells of its exception
         loop.set_exception_handler(None)
     assert not left, left
     assert not unseen, unseen
@@ -68,9 +68,3 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     pyfuncitem._request.getfixturevalue("checked")(pyfuncitem.obj(**arguments))
     return True
-
-
-def pytest_collection_finish() -> None:
-    """What is there before the first test is not looked through after each."""
-    gc.collect()
-    gc.freeze()

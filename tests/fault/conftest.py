@@ -1,8 +1,10 @@
-"""No test leaves anything of this process behind."""
+"""Coroutine tests on a loop of their own, and the check that no test leaves anything of this process behind."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +14,24 @@ import pytest
 from .processes import children, descriptors, shared_mappings
 
 
-@pytest.fixture
-def patience() -> None:
-    """What a test waits for has its own limit."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(checked(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})))
+    return True
 
 
-@pytest.fixture
-def ending() -> float:
-    return 0.0
+async def checked(test: Any) -> None:
+    """Fails the test also for an exception that nobody saw, and for a task that it leaves."""
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    await test
+    await asyncio.sleep(0)
+    gc.collect()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left and not unseen, (left, unseen)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +44,4 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 def belongings() -> list[Any]:
-    for thread in threading.enumerate():
-        if thread.name.startswith("asyncio-waitpid"):  # of a child that has ended: it is about to end, too
-            thread.join(1)
     return [children(), descriptors(), shared_mappings(), set(threading.enumerate())]
