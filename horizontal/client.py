@@ -14,7 +14,7 @@ from horizontal.protocol import Call, GetStats, checked_token
 from sfu_core.channel.channel import Channel
 from sfu_core.channel.settings import WorkerSettings
 from sfu_core.errors import InvalidStateError, SfuError
-from sfu_core.mediasoup import Mediasoup
+from sfu_core.mediasoup import Mediasoup, Worker
 
 REQUEST_TIMEOUT: Final = 30.0
 SILENCE: Final = 1.5
@@ -114,6 +114,12 @@ class RemoteMediasoupClient(ConnectingManager):
         endpoint = Endpoint(url, self._token, self._ssl, self._name, self._silence, self._timeout)
         self._connection = Connection.to(endpoint)
         self._connection.join(self)
+
+    def _end_worker(self, worker: Worker) -> None:
+        """Those of a named session belong to the others, too, and end with its last client."""
+        if self._name is not None and isinstance(worker.channel, RemoteChannel):
+            worker.channel.end(None)
+        worker.close()
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -217,6 +217,9 @@ class Connection:
         self._each(lambda user: user.greeted(session))
         await wire.run(welcome.received if welcome.resumed else 0)
         self.open, self._wire = False, None
+        if not self._users:  # closed by us
+            self._lose(None)
+            return False
         error = wire.error if isinstance(wire.error, ProtocolError) else None
         if wire.said(Close.PROTOCOL_ERROR) or wire.said(Close.NOT_TEXT) or wire.said(Close.TOO_BIG):
             error = error or ProtocolError(wire.reason)

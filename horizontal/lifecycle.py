@@ -130,6 +130,10 @@ class ConnectingManager(Manager):
         """Ends the connection; its workers have ended."""
         raise NotImplementedError
 
+    def _end_worker(self, worker: Worker) -> None:
+        """We are closing, and it is ours."""
+        worker.close()
+
     def websocket_opened(self) -> None:
         """A socket is open."""
         if self._state is ReadyState.CONNECTING:
@@ -192,7 +196,7 @@ class ConnectingManager(Manager):
             self._state = ReadyState.CLOSING
             workers = list(self._workers)
             for worker in workers:
-                worker.close()
+                self._end_worker(worker)
             self._gone()
             self._fail_waiters(InvalidStateError("it was closed"))
             self._leaving = asyncio.ensure_future(self._leave(workers if within_reach else []))

@@ -156,15 +156,15 @@ async def test_lies_about_workers():
 
 async def test_an_application_that_is_held_up():
     """Long enough for the server, a thread of its own, to take it for lost: it comes back, and goes on."""
-    async with Elsewhere() as url, RemoteMediasoupClient(url, silence=0.3) as client:
+    async with Elsewhere() as url, RemoteMediasoupClient(url, silence=1.0) as client:
         worker = await client.mediasoup.create_worker()
         router = await worker.create_router()
         log = listening(client)
-        time.sleep(1.0)
+        time.sleep(2.5)
         assert (await worker.dump())["routerIds"] == [router.id]
         await asyncio.sleep(0.5)
         assert [event for event, *_ in log] == ["disconnected", "websocketclose", "websocketopen", "connected"]
-        time.sleep(0.2)  # less than the time of silence
+        time.sleep(0.3)  # less than the time of silence
         await worker.dump()
         assert len(log) == 4 and client.ready_state == 4
 

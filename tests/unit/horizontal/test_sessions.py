@@ -85,6 +85,29 @@ async def test_a_shared_session():
             await second.wait_closed()
 
 
+async def test_leaving_a_shared_session(caplog):
+    """Who closes its client leaves the workers to the others, its own, too; they end with the last client."""
+    async with RemoteMediasoupServer(FakeHost()) as server:
+        first = RemoteMediasoupClient(server.url, session="room")
+        mine = await (await first.ready()).create_worker()
+        routers = []
+        for index in range(3):
+            async with RemoteMediasoupClient(server.url, session="room") as other:
+                seen = newcomers(other)
+                await until(lambda seen=seen, index=index: len(seen) == index + 1)
+                theirs = [*seen, await other.mediasoup.create_worker()]
+                routers.append(await seen[0].create_router(media_codecs=CODECS))
+            assert all(worker.closed and worker.subprocess_closed and not worker.died for worker in theirs)
+            async with RemoteMediasoupClient(server.url, session="room"):
+                pass  # gone before it has heard of any
+        await until(lambda: server.sessions == 1)
+        assert len(server.workers) == 4 and not mine.closed and caplog.text == ""
+        assert sorted((await mine.dump())["routerIds"]) == sorted(router.id for router in routers)
+        first.destroy()
+        await first.wait_closed()
+        await until(lambda: server.workers == [])
+
+
 async def test_what_the_operator_adds():
     tells = []
 

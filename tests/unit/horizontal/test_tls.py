@@ -158,7 +158,7 @@ async def test_what_comes_with_the_end_of_the_handshake(ours):
 async def test_who_says_nothing_is_pushed_out(ours, secured, monkeypatch):
     """Only so many may be half-way in, with TLS or without, and for so long; whoever speaks gets in at once."""
     monkeypatch.setattr(server, "_lobby_limit", lambda: 16)
-    monkeypatch.setattr(server, "OPEN_TIMEOUT", 1.0)
+    monkeypatch.setattr(server, "OPEN_TIMEOUT", 2.0)
     context = ours.server() if secured else None
     async with RemoteMediasoupServer(FakeHost(), ssl=context) as it:
         knocking = []
@@ -173,7 +173,7 @@ async def test_who_says_nothing_is_pushed_out(ours, secured, monkeypatch):
         async with RemoteMediasoupClient(it.url, ssl=ours.client() if secured else None) as client:
             assert len(it._lobby) == 15
             await client.mediasoup.create_worker()
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(2.3)
             assert len(it._lobby) == 0 and not any(map(open_, knocking)) and client.ready_state == 4
         for each in knocking:
             each.close()
