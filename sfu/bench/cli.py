@@ -10,6 +10,9 @@ from typing import Any
 
 from sfu.bench import forward, report
 from sfu.bench.engine import Engine, Relay
+from sfu.values import argument, count, one_of, seconds, several
+
+MAX_SIZE = 1450
 
 QUICK = (
     forward.Scenario("lone", 1200, 100, "gcm"),
@@ -23,32 +26,52 @@ QUICK = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--quick", action="store_true", help="five scenarios in under a minute")
-    add("--fan-out", default="1,10,100,500", help="numbers of subscribers (default %(default)s)")
-    add("--size", default="200,1200", help="bytes of RTP payload (default %(default)s)")
-    add("--pattern", default=",".join(forward.PATTERNS), help="kinds of traffic (default %(default)s)")
-    add("--suite", default="plain,gcm,cm", help="what subscribers get (default %(default)s)")
-    add("--rounds", type=int, help="engine and floor take turns so often (default 5; quick 3)")
-    add("--seconds", type=float, default=1.0, help="length of a turn (default %(default)s)")
+    counts, sizes = several(count), several(size)
+    add("--fan-out", default="1,10,100,500", type=argument(counts), help="numbers of subscribers (default %(default)s)")
+    add("--size", default="200,1200", type=argument(sizes), help="bytes of RTP payload (default %(default)s)")
+    patterns, suites = several(one_of(forward.PATTERNS)), several(one_of(forward.SUITES))
+    all_patterns, all_suites = ",".join(forward.PATTERNS), ",".join(forward.SUITES)
+    add("--pattern", default=all_patterns, type=argument(patterns), help="kinds of traffic (default %(default)s)")
+    add("--suite", default=all_suites, type=argument(suites), help="what subscribers get (default %(default)s)")
+    add("--rounds", type=argument(count), help="engine and floor take turns so often (default 5; quick 3)")
+    add("--seconds", type=argument(length), default=1.0, help="length of a turn (default %(default)s)")
     add("--sleeping", action="store_true", help="sinks sleep for packets, and senders pay for waking them")
     add("--relay", action="store_true", help="measure a bare copying relay in place of the engine")
-    add("--json", metavar="FILE", help="write the results there (default: printed after the table)")
+    add("--json", metavar="FILE", type=argument(file), help="where to write results (default: after the table)")
 
 
 def scenarios(arguments: argparse.Namespace) -> list[forward.Scenario]:
     """The asked-for combinations; captured video has its own sizes, so it comes once."""
     if arguments.quick:
         return list(QUICK)
-    patterns, suites = arguments.pattern.split(","), arguments.suite.split(",")
-    fan_outs, sizes = _numbers(arguments.fan_out), _numbers(arguments.size)
     return [
         forward.Scenario(pattern, size, fan_out, suite)
-        for pattern, fan_out in product(patterns, fan_outs)
-        for size, suite in product([0] if pattern == "video" else sizes, suites)
+        for pattern, fan_out in product(arguments.pattern, arguments.fan_out)
+        for size, suite in product([0] if pattern == "video" else arguments.size, arguments.suite)
     ]
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+def size(text: str) -> int:
+    """Of the payload of a packet."""
+    if (value := count(text)) > MAX_SIZE:
+        raise ValueError(f"{value} bytes do not fit into a packet: {MAX_SIZE} at most")
+    return value
+
+
+def length(text: str) -> float:
+    """Of a turn, in seconds."""
+    if (value := seconds(text)) == 0:
+        raise ValueError("a turn has some length")
+    return value
+
+
+def file(text: str) -> str:
+    """That can be written, which is better known before measuring than afterwards."""
+    try:
+        open(text, "a").close()
+    except OSError as error:
+        raise ValueError(f"{text}: {error.strerror}") from None
+    return text
 
 
 async def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:

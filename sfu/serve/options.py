@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sfu.serve import values
+from sfu import values
 from sfu_core.errors import SfuError
 
 PREFIX: Final = "SFU_"
@@ -96,7 +96,7 @@ class _Option:
         if self.read is values.truth:
             parser.add_argument(self.flag, action=argparse.BooleanOptionalAction, **how)
             return
-        how |= {"type": self._given, "metavar": self.metavar or self._words.upper()}
+        how |= {"type": values.argument(self.read), "metavar": self.metavar or self._words.upper()}
         how |= {"action": "append"} if self.several == "append" else {"nargs": self.several or None}
         parser.add_argument(self.flag, **how)
 
@@ -105,15 +105,9 @@ class _Option:
         with blaming(self.variable):
             if not self.several:
                 return self.read(text)
-            if self.several == "append":
-                values.text(text)
-            return [self.read(word) for word in values.words(text)]
-
-    def _given(self, text: str) -> Any:
-        try:
-            return self.read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            if self.several == "append" or text:
+                return values.several(self.read)(text)
+            return []
 
 
 _DEFAULTS: Final = Options()

@@ -16,7 +16,7 @@ from sfu.serve.figures import Observer
 from sfu.serve.options import Options, UsageError, blaming
 from sfu.serve.stack import Front, LastKnown, Stack, managed
 from sfu.serve.status import serving
-from sfu.serve.values import address
+from sfu.values import address
 
 POLL = 0.1
 

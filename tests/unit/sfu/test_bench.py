@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,25 @@ def environment() -> dict[str, str]:
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     assert capsys.readouterr().out.strip() == report.VERSION
+
+
+@pytest.mark.parametrize(
+    ("flag", "wrong", "complaint"),
+    [
+        ("--fan-out", "1,0", "no number from 1 on"),
+        ("--fan-out", "", "empty"),
+        ("--size", "1,many", "no number"),
+        ("--size", "1500", "do not fit"),
+        ("--pattern", "lone,lonely", "none of lone, burst, video"),
+        ("--suite", "rot13", "none of plain, gcm, cm"),
+        ("--rounds", "0", "no number from 1 on"),
+        ("--seconds", "0", "some length"),
+        ("--json", "/nonexistent/file", "No such file"),
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_is_measured(
+    flag: str, wrong: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", flag, wrong])
+    assert re.search(f"argument {flag}: .*{complaint}", capsys.readouterr().err)

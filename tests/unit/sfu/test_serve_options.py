@@ -11,7 +11,7 @@ import pytest
 from sfu.__main__ import main
 from sfu.serve import hooks
 from sfu.serve.options import Options, UsageError, add_arguments, read
-from sfu.serve.values import address
+from sfu.values import address
 
 VALUES: dict[str, tuple[str, str, Any]] = {
     "host": ("--host 10.0.0.1", "10.0.0.1", "10.0.0.1"),

@@ -1,17 +1,51 @@
 """What the values of options may be: each function makes one of its text. Pure.
 
-They raise ValueError, which says what is wrong with the value; whoever calls names the option.
+They raise ValueError, which says what is wrong with the value; whoever calls names the option, as argparse does where
+it is given `argument` of such a function.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+Value = TypeVar("Value")
+
+
+def argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """`read` for argparse, which shows what is wrong only if it is told in its own way."""
+
+    def told(text: str) -> Value:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return told
+
+
+def several(read: Callable[[str], Value]) -> Callable[[str], list[Value]]:
+    """Values of a kind, one at least."""
+    return lambda given: [read(word) for word in words(text(given))]
+
+
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """A word of these."""
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"{text!r} is none of {', '.join(known)}")
+        return text
+
+    return read
 
 
 def port(text: str) -> int:
@@ -80,10 +114,7 @@ def _url(text: str, *schemes: str) -> str:
     return text
 
 
-def level(text: str) -> str:
-    if text not in LEVELS:
-        raise ValueError(f"{text!r} is none of {', '.join(LEVELS)}")
-    return text
+level = one_of(LEVELS)
 
 
 def status(text: str) -> str:
