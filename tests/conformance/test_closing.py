@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
@@ -136,6 +137,20 @@ async def test_the_parent_closes_meanwhile(worker):
     with pytest.raises(NotFoundError):
         await asked
     assert (await room.router.dump())["mapProducerIdConsumerIds"] == []
+    room.router.close()
+
+
+async def test_the_webrtc_server_closes_meanwhile(worker):
+    """Either there is no transport, or it ends with the server."""
+    room = Room(await worker.create_router(media_codecs=CODECS))
+    for turns in range(12):
+        server = await worker.create_webrtc_server(listen_infos=[LOOPBACK])
+        asked = await later(room.router.create_webrtc_transport(webrtc_server=server))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server.close()
+        with contextlib.suppress(NotFoundError):
+            assert (await asked).closed
     room.router.close()
 
 
