@@ -230,10 +230,11 @@ class Ports:
             if member.alive and not port.closed:
                 _log.warning("%r has no part of a shared port: %s", member, error)
             return
-        if member.index in port.adopted:
-            adopter, adopting = port.adopted.pop(member.index)
+        if (adopted := port.adopted.get(member.index)) is not None:
+            adopter, adopting = adopted
             await asyncio.wait([adopting])
-            if member.alive and not port.closed:
+            if member.alive and not port.closed and port.adopted.get(member.index) is adopted:
+                del port.adopted[member.index]
                 adopter.tell(m.WorkerReleaseSockets(web_rtc_server_id=port.server_id, core=member.index))
         self._find_readers(port)
 
@@ -272,8 +273,11 @@ class Ports:
         pair = frozenset((member, other))
         if pair not in self._met:
             self._met[pair] = self._start(self._introduce(member, other))
-        with suppress(CoreGoneError):
+        try:
             await asyncio.shield(self._met[pair])
+        except SfuError:
+            if member.alive and other.alive:
+                raise
 
     async def _introduce(self, first: Member, second: Member) -> None:
         try:

@@ -179,7 +179,8 @@ class FakeCore:
             self._deliveries.put(NotificationFrame(message.EVENT, handler_id, copied(message)))
 
     def _posted(self, reply):
-        if not reply.cancelled() and (error := reply.exception()) is not None:
+        error = None if reply.cancelled() else reply.exception()
+        if error is not None and not isinstance(error, WorkerClosedError):
             self.refused.append(error)
 
     def _finish(self, reason):

@@ -261,6 +261,20 @@ async def test_who_read_for_a_dead_core_dies_as_well(three):
     assert all(ports_of(core) == ports_of(first) for core in three.cores)
 
 
+@pytest.mark.parametrize("turns", range(0, 60, 2))
+async def test_two_cores_die_one_after_the_other(three, turns, caplog):
+    """Also while the successor of the first one meets the second one: it has its part all the same."""
+    await make_server(three)
+    first, second, _ = three.cores
+    first.kill()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    second.kill()
+    await settled(three, lambda: len(three.cores) == 3 and all(core.worker.servers for core in three.cores))
+    assert [adopted(core) for core in three.cores] == [[], [], []]
+    assert caplog.messages == []
+
+
 async def test_the_server_ends_while_a_core_is_dead(house):
     infos = [each | {"port": 45112} for each in UDP_AND_TCP]
     server = await make_server(house, infos)
