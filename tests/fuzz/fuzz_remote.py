@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ from sfu_core.channel.delivery import DELIVERY_TURNS
 from sfu_core.channel.msgpack import MessagePackCodec
 from sfu_core.channel.place import Place
 from sfu_core.channel.settings import WorkerSettings
-from sfu_core.errors import SfuError
+from sfu_core.errors import NotFoundError, SfuError
 
 CODEC = MessagePackCodec()
 WELCOME = Welcome("s", "i", False, 0, 30.0, 1.5, "0.1.0", {"a": 1})
@@ -54,26 +55,62 @@ DUMP = m.WorkerDumpResponse(
 LOOP = asyncio.new_event_loop()
 
 
+class Faults(logging.Handler):
+    """What a server writes down when a request fails by its own fault."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise AssertionError(self.format(record))
+
+
+logging.getLogger("sfu_core.channel.server").addHandler(Faults(logging.ERROR))
+
+
 def seeds() -> list[bytes]:
     asked = (CreateWorker(worker=1, settings=WorkerSettings()), GetStats(), Call(method="x", arguments=[1]))
     told = (WorkerEnded(worker=1, error="Error"), WorkerAdded(worker=2, place=PLACE), Told(method="x"))
     frames = [entry(SERVER, SERVER_CODEC.request(number, each, "")) for number, each in enumerate(asked)]
     frames += [entry(SERVER, SERVER_CODEC.notification(each, "")) for each in told]
     frames += [entry(1, CODEC.request(4, m.WorkerDump(), "")), entry(1, CODEC.notification(m.WorkerClose(), ""))]
+    frames += [entry(1, CODEC.request(5, each, "")) for each in asked_of_worker()]
     frames += [entry(SERVER, CODEC.reply(1, None)), entry(SERVER, CODEC.failure(2, "TypeError", "no"))]
     frames += [entry(1, CODEC.reply(1, DUMP)), entry(1, CODEC.log("Dtext")), entry(1, CODEC.notification(NEWS, OBJECT))]
     greetings = [pack(Hello("c", 1.5, "n", Resume("s", 3))), pack(Hello()), pack(WELCOME)]
     return greetings + [pack(Envelope(1, 0, [each])) for each in frames] + [pack(Envelope(0, 0, frames))]
 
 
+def asked_of_worker() -> list[m.Request[Any]]:
+    made = [m.WorkerCreateRouter(router_id="r"), m.WorkerCloseRouter(router_id="r"), m.WorkerFollowPeers()]
+    return [*made, m.WorkerDescribeRouter(router_id="r", rtp_capabilities={"codecs": []})]
+
+
 SEEDS = seeds()
 
 
+class Core:
+    """A worker, and its channel, that says no to some things."""
+
+    def __init__(self) -> None:
+        self.channel, self.place = self, PLACE
+
+    async def request(self, message: m.Request[Any], handler_id: str = "") -> Any:
+        if handler_id not in ("", OBJECT):
+            raise NotFoundError("handlerId")
+
+    def ignore(self, *_: Any) -> None: ...
+
+    notify = subscribe = unsubscribe = on_log = on_end = close = ignore
+
+
 class Offer:
-    """A server that has nothing to offer."""
+    """A server that has one worker to offer."""
+
+    def __init__(self) -> None:
+        self._left = [Core()]
 
     async def create_worker(self, settings: WorkerSettings) -> Any:
-        raise SfuError("none")
+        if not self._left:
+            raise SfuError("none")
+        return self._left.pop()
 
     async def get_stats(self) -> Any:
         return {}
@@ -106,8 +143,9 @@ def plain(content: Any) -> Any:
 
 
 async def both_sides(data: bytes) -> None:
-    """As the first message to a server, and to a client with a worker, which waits for answers and listens."""
+    """As the first message to a server, and to a client that waits for answers and listens; both know a worker."""
     server = Session(Offer(), Terms(1, 1 << 20, True), Space(True, shared=True), "", (), lambda: None)
+    await server._create(1, WorkerSettings())
     client = RemoteSession(WELCOME, lambda channel: None, lambda method, arguments: None, 1.0)
     worker = client._channels[1] = RemoteChannel(client.conversation, 1, 1.0)
     worker.settle(PLACE)
