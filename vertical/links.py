@@ -204,13 +204,13 @@ class _Pair:
 
     async def set_paused(self, paused: bool) -> None:
         message: m.Request[None] = m.ProducerPause() if paused else m.ProducerResume()
+        self.paused = paused  # sooner or later: what is not answered in time is carried out nevertheless
         await ask(self._far, message, self._producer.wire_id)
-        self.paused = paused
 
     async def set_flowing(self, flowing: bool) -> None:
         message: m.Request[None] = m.ConsumerResume() if flowing else m.ConsumerPause()
-        await ask(self._near, message, self.consumer_id)
         self.flowing = flowing
+        await ask(self._near, message, self.consumer_id)
 
     def stream_of(self, ssrc: int) -> int | None:
         return self.ssrcs.index(ssrc) if ssrc in self.ssrcs else None

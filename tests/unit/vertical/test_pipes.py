@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from fake_core import CODECS, House, recv_stream
+from fake_core import CODECS, FakeCore, House, recv_stream
 
 from sfu_core.channel import messages as m
 from sfu_core.channel.place import Place
@@ -121,6 +121,27 @@ async def test_pauses_cross(house):
     await producer.resume()
     await house.quiet()
     assert not consumer.producer_paused and not piped["paused"]
+
+
+async def test_a_pause_that_is_not_answered_in_time(house, monkeypatch):
+    """The far host is out of reach: the call fails, but what was asked is done when it is back, and must be undone."""
+    producer, far = await house.pair()
+    consumer = await house.consume(far, producer)
+    core, late = house.cores[1], []
+
+    async def request(message, handler_id=""):
+        late.append(asyncio.ensure_future(FakeCore.request(core, message, handler_id)))
+        raise SfuError("no answer")
+
+    monkeypatch.setattr(core, "request", request)
+    with pytest.raises(SfuError, match="no answer"):
+        await producer.pause()
+    monkeypatch.undo()
+    await asyncio.gather(*late)
+    await producer.resume()
+    await house.quiet()
+    (piped,) = core.engine.live["producer"].values()
+    assert not piped["paused"] and not consumer.producer_paused
 
 
 async def test_a_paused_producer_arrives_paused(house):
