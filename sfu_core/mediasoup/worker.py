@@ -42,6 +42,7 @@ class Worker(Parent):
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._routers: dict[str, Router] = {}
         self._webrtc_servers: dict[str, WebRtcServer] = {}
+        self._undescribed: set[str] = set()  # routers of peers of which more is to come
         channel.on_log(_log)
         channel.on_end(self._channel_ended)
 
@@ -119,20 +120,27 @@ class Worker(Parent):
             self._channel.post(m.WorkerFollowPeers())
 
     def _done(self, message: Request[Any], answer: Any) -> None:
-        if not isinstance(message, m.WorkerDescribeRouter):
-            super()._done(message, answer)
+        if isinstance(message, m.WorkerDescribeRouter):
+            self._described(message.router_id, ortc.validate_rtp_capabilities(message.rtp_capabilities))
             return
-        capabilities = ortc.validate_rtp_capabilities(message.rtp_capabilities)
-        router = self._routers.get(message.router_id)
-        if router is None:
-            self._add_router(message.router_id, capabilities)
-        else:
-            router._context.rtp_capabilities = capabilities
+        if isinstance(message, m.WorkerCloseRouter):
+            self._undescribed.discard(message.router_id)
+        super()._done(message, answer)
 
     def _add(self, message: Request[Any], answer: Any) -> None:
-        """A router comes with its description."""
-        if isinstance(message, m.WorkerCreateWebRtcServer):
+        if isinstance(message, m.WorkerCreateRouter):
+            self._undescribed.add(message.router_id)
+        elif isinstance(message, m.WorkerCreateWebRtcServer):
             self._add_webrtc_server(message.web_rtc_server_id)
+
+    def _described(self, router_id: str, capabilities: RtpCapabilities) -> None:
+        """A peer's router can be used, or has other capabilities; one that was closed here stays closed."""
+        router = self._routers.get(router_id)
+        if router is not None:
+            router._context.rtp_capabilities = capabilities
+        elif router_id in self._undescribed:
+            self._undescribed.discard(router_id)
+            self._add_router(router_id, capabilities)
 
     # Requests
 

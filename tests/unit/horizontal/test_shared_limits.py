@@ -8,7 +8,7 @@ from sharing import audio, furnished, gone, joined, plain, shown, two, until
 
 from horizontal import MediasoupHorizontal, RemoteMediasoupClient, RemoteMediasoupServer
 from sfu_core.channel import messages as m
-from sfu_core.errors import NotFoundError, SfuError, UnsupportedError
+from sfu_core.errors import SfuError, UnsupportedError
 from sfu_core.mediasoup.extras import enhanced_once as once
 
 
@@ -23,8 +23,7 @@ async def test_strangers_and_the_unnamed_hear_nothing():
         assert not m.SHARING & lonely.channel.place.extensions and worker.channel.place.extensions >= m.SHARING
         with pytest.raises(UnsupportedError):
             await lonely.channel.request(m.WorkerFollowPeers())
-        with pytest.raises(NotFoundError):
-            await worker.channel.request(m.WorkerDescribeRouter(router_id="none", rtp_capabilities={}))
+        await worker.channel.request(m.WorkerDescribeRouter(router_id="gone", rtp_capabilities={}))
         await gone(other, alone)
 
 

@@ -183,6 +183,25 @@ async def test_a_close_and_a_creation_at_once():
         assert len(served._journal) == 0
 
 
+async def test_a_close_and_a_description_at_once():
+    """What one has closed does not come back because another one describes it."""
+    async with two() as (first, second, worker, _, _):
+        for turns in range(8):
+            router = await worker.create_router(media_codecs=CODECS)
+            twin = await second.twin(router)
+            twin.update_media_codecs(CODECS[:1])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            router.close()
+            await until(lambda twin=twin: twin.closed)
+            await worker.dump()
+            await second.worker.dump()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            for each in (first, second):
+                assert all(thing.closed for thing in each.objects.values())
+
+
 async def test_one_transport_for_two():
     """What is numbered in a transport does not collide, also if both ask at once."""
     async with two() as (_, second, worker, _, _):
@@ -214,6 +233,25 @@ async def test_who_creates_and_is_lost_leaves_it_to_the_others():
         assert (await second.worker.dump())["routerIds"] == []
         await gone(second)
         await until(lambda: server.workers == [])
+
+
+async def test_who_leaves_ends_nothing():
+    """Neither what it has created nor what others have; closing a worker is something else."""
+    async with two() as (first, second, worker, host, server):
+        own = await second.client.mediasoup.create_worker()
+        await until(lambda: first.worker.pid == own.pid)
+        theirs, router = first.worker, await worker.create_router(media_codecs=CODECS)
+        third = await joined(server)
+        mine = await third.twin(router)
+        producer = await audio(await plain(mine))
+        twin = await first.twin(producer)
+        await gone(second, third)
+        assert own.closed and mine.closed and producer.closed
+        assert not (worker.closed or theirs.closed or router.closed or twin.closed)
+        assert (await twin.dump())["id"] == producer.id and len(server.workers) == 2
+        await gone(first)
+        await until(lambda: server.workers == [] and server.sessions == 0)
+        assert all(core.closed for core in host.cores)
 
 
 async def test_who_was_lost_and_comes_back_finds_it_all(monkeypatch):
