@@ -137,8 +137,6 @@ class Router(Parent):
             else m.RouterCreateWebRtcTransportWithServer(transport_id=id, options=options)
         )
         response = await self._create(request, m.RouterCloseTransport(transport_id=id))
-        if webrtc_server is not None:
-            webrtc_server._check_open()
         return self._add_transport(WebRtcTransport, request, response, app_data)
 
     async def create_plain_transport(
