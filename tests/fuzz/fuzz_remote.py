@@ -58,11 +58,16 @@ LOOP = asyncio.new_event_loop()
 class Faults(logging.Handler):
     """What a server writes down when a request fails by its own fault."""
 
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
     def emit(self, record: logging.LogRecord) -> None:
-        raise AssertionError(self.format(record))
+        self.seen.append(self.format(record))
 
 
-logging.getLogger("sfu_core.channel.server").addHandler(Faults(logging.ERROR))
+FAULTS = Faults()
+logging.getLogger("sfu_core.channel.server").addHandler(FAULTS)
 
 
 def seeds() -> list[bytes]:
@@ -72,6 +77,7 @@ def seeds() -> list[bytes]:
     frames += [entry(SERVER, SERVER_CODEC.notification(each, "")) for each in told]
     frames += [entry(1, CODEC.request(4, m.WorkerDump(), "")), entry(1, CODEC.notification(m.WorkerClose(), ""))]
     frames += [entry(1, CODEC.request(5, each, "")) for each in asked_of_worker()]
+    frames += [entry(1, CODEC.request(6, m.TransportDump(), id)) for id in (OBJECT, "nobody")]
     frames += [entry(SERVER, CODEC.reply(1, None)), entry(SERVER, CODEC.failure(2, "TypeError", "no"))]
     frames += [entry(1, CODEC.reply(1, DUMP)), entry(1, CODEC.log("Dtext")), entry(1, CODEC.notification(NEWS, OBJECT))]
     greetings = [pack(Hello("c", 1.5, "n", Resume("s", 3))), pack(Hello()), pack(WELCOME)]
@@ -168,3 +174,4 @@ async def both_sides(data: bytes) -> None:
     await server._control.stop()
     # a listener that could not be told: only because the other side has told nonsense
     assert all(isinstance(each.get("exception"), ProtocolError) for each in unseen), unseen
+    assert not FAULTS.seen, FAULTS.seen[0]
