@@ -41,6 +41,7 @@ class Entity(Emitter):
     """An object of the worker, seen from the application.
 
     `observer` is a second emitter, for monitoring: it tells of all changes, also of those the application makes.
+    Event of all kinds: `peerclose`, another client of the same named session has closed it.
     """
 
     def __init__(self, channel: Channel, id: str, app_data: Any = None) -> None:

@@ -147,3 +147,20 @@ async def test_a_member_of_a_horizontal_may_be_in_a_session():
         assert router not in first and not m.SHARING & worker.channel.place.extensions
         worker.close()
         await until(lambda: first.worker.closed)
+
+
+async def test_pipes_of_one_between_routers_of_the_other():
+    """Who pipes keeps the halves in step; the others have them like anything else."""
+    async with two() as (first, second, worker, _, _):
+        near, far = [await worker.create_router(media_codecs=CODECS) for _ in range(2)]
+        producer = await audio(await plain(near))
+        await second.twin(producer)
+        twins = [second.objects[each.id] for each in (near, far)]
+        piped = await twins[0].pipe_to_router(router=twins[1], producer_id=producer.id, keep_id=False)
+        mirrored = await first.twin(piped.pipe_producer)
+        assert far.can_consume(producer_id=mirrored.id, rtp_capabilities=near.rtp_capabilities)
+        await producer.pause()
+        await until(lambda: mirrored.paused)
+        producer.close()
+        await until(lambda: mirrored.closed and piped.pipe_producer.closed)
+        await until(lambda: all(each.closed for each in first.objects.values() if hasattr(each, "producer_id")))
