@@ -23,6 +23,8 @@ from sfu_core.errors import NotFoundError
 LINGER: Final = 2.0
 """Seconds for which an object is listened to after its end, for its last words."""
 
+Ended = Callable[["Relay", Exception | None], None]
+
 NOTHING: Final = -1.0
 EVERYTHING: Final = math.inf
 """What a relay knows of the objects that others have made, before it asks for them and after it has been told."""
@@ -173,7 +175,9 @@ class ServedWorker:
         for timer in self._lingering.values():
             timer.cancel()
         self._lingering.clear()
-        self._relays.clear()
+        relays, self._relays = self._relays, []
+        for relay in relays:
+            relay.ended(relay, reason)
 
 
 class Answering(FrameServer):
@@ -186,9 +190,15 @@ class Answering(FrameServer):
 class Relay(Answering):
     """A client's way to a worker, under a number of its own."""
 
-    def __init__(self, served: ServedWorker, conversation: Conversation, number: int, announced: str) -> None:
-        """`announced`: the address that is told to peers of transports which listen on all addresses."""
+    def __init__(
+        self, served: ServedWorker, conversation: Conversation, number: int, announced: str, ended: Ended
+    ) -> None:
+        """`announced`: the address that is told to peers of transports which listen on all addresses.
+
+        `ended` is called if the worker ends before the client has left it.
+        """
         super().__init__(Lane(conversation, number), self._asked, self._told)
+        self.ended = ended
         self.served = served
         self.number = number
         self.knows = NOTHING

@@ -252,8 +252,7 @@ class Session:
 
     def _join(self, served: ServedWorker, number: int) -> Relay:
         address = next(iter(served.place.announced_addresses), "")
-        relay = self._relays[number] = Relay(served, self.conversation, number, address)
-        served.on_end(lambda reason: self._worker_ended(relay, reason))
+        relay = self._relays[number] = Relay(served, self.conversation, number, address, self._worker_ended)
         return relay
 
     def _worker_ended(self, relay: Relay, reason: Exception | None) -> None:

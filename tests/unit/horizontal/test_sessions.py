@@ -315,3 +315,18 @@ async def test_nothing_is_left_of_clients_that_have_gone():
         left = [each for each in gc.get_objects() if type(each) in kinds]
         assert {id(each) for each in left} <= {id(each) for each in before}
         assert server._spaces == {} and server._running == {} and len(server._lobby) == 0
+
+
+async def test_nothing_is_left_of_guests_of_a_session_that_goes_on():
+    def of(server):  # not those of other tests
+        return [each for each in gc.get_objects() if type(each) is Session and each._offer is server]
+
+    async with RemoteMediasoupServer(FakeHost()) as server, RemoteMediasoupClient(server.url, session="room") as client:
+        await client.mediasoup.create_worker()
+        (served,) = next(iter(server._spaces.values())).workers
+        for _ in range(5):
+            async with RemoteMediasoupClient(server.url, session="room"):
+                await until(lambda: len(served.relays) == 2)
+        await until(lambda: server.sessions == 1)
+        gc.collect()
+        assert len(of(server)) == 1
