@@ -46,8 +46,8 @@ async def test_transports(kind: str) -> None:
             for transport in made:
                 transport.close()
             assert len((await router.dump())["transportIds"]) == 0
+            await until_used(worker, before)  # the media thread gives slots back a moment later
         await until(lambda: len(descriptors(worker.pid)) == open_before, 2)
-        await until_used(worker, before)
         count = await call.end()
         assert count.complete, count
 
@@ -73,7 +73,7 @@ async def test_streams() -> None:
             for producer in producers:
                 producer.close()
             assert (await router.dump())["mapProducerIdConsumerIds"] == []
-        await until_used(worker, before)
+            await until_used(worker, before)
         count = await call.end()
         assert count.complete, count
 
