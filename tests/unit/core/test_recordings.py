@@ -142,7 +142,10 @@ def test_recordings_hold_something() -> None:
     assert sum(stream["twoByteHeaders"] for stream in kept) > 100
 
 
-@pytest.mark.parametrize("name", SHARED_FULL)
+_ABSENT = pytest.param("", marks=pytest.mark.skip(reason="the whole recordings do not lie beside the checkout"))
+
+
+@pytest.mark.parametrize("name", SHARED_FULL or [_ABSENT])
 def test_full_recording(name: str) -> None:
     """The whole recording, where it lies beside the checkout: every packet parses and RTCP agrees."""
     packets = list(recordings.records((FULL / f"{name}.pcap").read_bytes()))
