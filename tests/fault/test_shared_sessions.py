@@ -61,6 +61,13 @@ class Member:
         self.objects[new.id] = new
         self._watch(new)
 
+    async def publish(self) -> tuple[Any, Any, Any]:
+        """A router, with a transport that waits for its publisher, and a producer there."""
+        worker = await self.client.mediasoup.create_worker()
+        router = await worker.create_router(media_codecs=CODECS)
+        transport = await router.create_plain_transport(listen_info=LOOPBACK, comedia=True)
+        return router, transport, await transport.produce(kind="audio", rtp_parameters=audio(SSRC))
+
     async def twin(self, thing: Any) -> Any:
         await until(lambda: thing.id in self.objects)
         return self.objects[thing.id]
@@ -143,10 +150,7 @@ async def test_one_room_of_two_applications(offered: Any) -> None:
     """What one makes the other uses; both see what becomes of it."""
     async with offered() as manager, site(manager=manager) as it:
         first, second = await Member.join(it), await Member.join(it)
-        worker = await first.client.mediasoup.create_worker()
-        router = await worker.create_router(media_codecs=CODECS)
-        sends = await router.create_plain_transport(listen_info=LOOPBACK, comedia=True)
-        producer = await sends.produce(kind="audio", rtp_parameters=audio(SSRC))
+        router, sends, producer = await first.publish()
         theirs, room = await second.twin(producer), await second.twin(router)
         assert room.can_consume(producer_id=theirs.id, rtp_capabilities=router.rtp_capabilities)
         async with Source(sends), Sink(room) as sink:
@@ -176,7 +180,7 @@ async def test_one_room_of_two_applications(offered: Any) -> None:
             room.close()
             await gone
             assert all(each.closed for member in (first, second) for each in member.objects.values())
-        assert (await worker.dump())["routerIds"] == []
+        assert (await second.worker.dump())["routerIds"] == []
 
 
 @pytest.mark.parametrize("offered", [one_core, two_cores])
@@ -184,10 +188,7 @@ async def test_the_others_go_on(offered: Any) -> None:
     """Who made it all is cut off and does not come back: media flows on, and who comes later finds everything."""
     async with offered() as manager, site(manager=manager, grace=0.5) as it:
         first, second = await Member.join(it), await Member.join(it)
-        worker = await first.client.mediasoup.create_worker()
-        router = await worker.create_router(media_codecs=CODECS)
-        sends = await router.create_plain_transport(listen_info=LOOPBACK, comedia=True)
-        producer = await sends.produce(kind="audio", rtp_parameters=audio(SSRC))
+        router, sends, producer = await first.publish()
         theirs, room = await second.twin(producer), await second.twin(router)
         async with Source(sends), Sink(room) as sink:
             consumer = await sink.consume(theirs)

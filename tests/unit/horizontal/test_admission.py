@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 from fake_hosts import FakeHost
+from refusals import refused
 from websockets.datastructures import Headers
 
 from horizontal import AuthenticationError, InvalidStateError, RemoteMediasoupClient, RemoteMediasoupServer, admission
@@ -147,18 +148,6 @@ def test_the_lobby():
     late = Knocker()
     lobby.enter(late)
     assert late.aborted and len(lobby) == 0
-
-
-async def refused(url, **options):
-    """Why the server does not take this client; it does not try again."""
-    client = RemoteMediasoupClient(url, **options)
-    errors = []
-    client.on("error", errors.append)
-    with pytest.raises(AuthenticationError) as refusal:
-        await client.ready()
-    assert errors == [refusal.value] and client.ready_state == 3 and client.mediasoup is None
-    client.destroy()
-    return str(refusal.value)
 
 
 async def test_over_the_wire():

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 from fake_hosts import FakeHost
+from refusals import refused
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake
 
@@ -30,18 +31,6 @@ def others(tmp_path):
 def speaking(context, version):
     context.minimum_version = context.maximum_version = VERSIONS[version]
     return context
-
-
-async def refused(url, **options):
-    """Why the server does not take this client; it does not try again."""
-    client = RemoteMediasoupClient(url, **options)
-    errors = []
-    client.on("error", errors.append)
-    with pytest.raises(AuthenticationError) as refusal:
-        await client.ready()
-    assert errors == [refusal.value] and client.ready_state == 3 and client.mediasoup is None
-    client.destroy()
-    return str(refusal.value)
 
 
 async def test_the_server_is_known_by_its_certificate(ours, others):
